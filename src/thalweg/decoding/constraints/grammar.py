@@ -1,0 +1,105 @@
+"""Any text of a grammar - JSON under a schema, a regex, bounded free text - through llguidance's token masks.
+
+llguidance computes the set of allowed tokens from a lazily built parser (tens of microseconds a token). Its matchers
+never raise: they fall into an error state, which is checked after every step here, so that nothing is ever decoded
+unconstrained. Source: llguidance (Microsoft, 2024-), after derivative-based lexing and Earley parsing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thalweg.errors import ModelError, TypeNotSupported
+from thalweg.models.request import Format
+from thalweg.models.scorer import Logits
+
+SEPARATORS = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
+# Tokens tried first when an answer must be closed: what ends a string, a list, an object, a line.
+_CLOSERS = (b'"}', b'"]', b"}", b"]", b'"', b'",', b",", b"\n", b".")
+
+
+def grammar_text(format: Format) -> str:
+    """The llguidance grammar of a format."""
+    from llguidance import LLMatcher
+
+    if format.kind == "json":
+        return LLMatcher.grammar_from_json_schema(format.schema, overrides=SEPARATORS)  # type: ignore[arg-type]
+    if format.kind == "regex":
+        return LLMatcher.grammar_from_regex(format.pattern)
+    if format.kind == "text":
+        # One visible character first: an empty answer is no answer.
+        rest = max(format.max_chars - 1, 0)
+        return LLMatcher.grammar_from_regex(rf"[^\x00-\x20\x7f][^\x00-\x08\x0b-\x1f\x7f]{{0,{rest}}}")
+    raise TypeNotSupported(f"Format {format.kind!r} has no grammar.", "Use `Choices` for finite types.")
+
+
+class Grammar:
+    """Constraint to the texts of `format` over the vocabulary of `tokenizer` (a `Vocabulary`)."""
+
+    uniform = False
+
+    def __init__(self, format: Format, tokenizer: Any) -> None:
+        from llguidance import LLMatcher
+
+        self.tokenizer = tokenizer
+        self._prototype = LLMatcher(tokenizer.grammar_tokenizer, grammar_text(format), log_level=0)
+        if self._prototype.is_error():
+            raise TypeNotSupported(
+                f"The constraint cannot be compiled: {self._prototype.get_error()[:300]}",
+                "Simplify the type's pattern or bounds.",
+            )
+        pieces: dict[bytes, int] = {}
+        for token, piece in enumerate(tokenizer.pieces):
+            pieces.setdefault(piece, token)
+        self.closers = [tokenizer.end] + [pieces[piece] for piece in _CLOSERS if piece in pieces]
+
+    def start(self) -> GrammarState:
+        return GrammarState(self._prototype.deep_copy(), self)
+
+
+class GrammarState:
+    def __init__(self, matcher: Any, grammar: Grammar) -> None:
+        self._matcher = matcher
+        self._grammar = grammar
+        self._size = grammar.tokenizer.size
+        self._words = np.zeros((self._size + 31) // 32, np.int32)
+
+    @property
+    def done(self) -> bool:
+        if self._matcher.is_stopped():
+            self._check()
+            return True
+        return False
+
+    def forced(self) -> list[int]:
+        tokens = self._matcher.compute_ff_tokens()
+        if tokens:
+            self._matcher.consume_tokens(tokens)
+            self._check()
+        return tokens
+
+    def allowed(self) -> NDArray[np.bool_]:
+        self._matcher.unsafe_compute_mask_ptr(self._words.ctypes.data, self._words.nbytes)
+        self._check()
+        return np.unpackbits(self._words.view(np.uint8), count=self._size, bitorder="little").view(np.bool_)
+
+    def advance(self, token: int) -> None:
+        self._matcher.consume_token(token)
+        self._check()
+
+    def shortest(self, allowed: NDArray[np.int64] | NDArray[np.bool_], logits: Logits) -> int:
+        for token in self._grammar.closers:
+            if allowed[token]:
+                return token
+        return int(np.where(allowed, logits, -np.inf).argmax())
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise ModelError(
+                f"The constraint engine stopped: {self._matcher.get_error()[:300]}",
+                "Simplify the type, or report this with the output of `thalweg inspect`.",
+            )

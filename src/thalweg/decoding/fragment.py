@@ -1,0 +1,51 @@
+"""What a decoder asks for: a small piece of a forest, relative to its own prefix.
+
+A decoder is a coroutine. It yields `Fragment`s, receives the raw logits of the nodes that asked for them, and returns
+its result. One loop advances many decoders by merging their fragments into one forest; a decoder never sees the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from thalweg.models.scorer import Forest, Logits, Prefix
+
+T = TypeVar("T")
+Decoder = Generator["Fragment", list[Logits], T]
+
+
+@dataclass
+class Fragment:
+    """Nodes in topological order under one prefix (parent -1 hangs on the prefix itself).
+
+    Args:
+        tokens, parents, wants: of each node; `wants` asks for the logits after it.
+        keep: append the path to the last node to the prefix.
+        uniform: compute lone tokens the way chains are computed (see `Forest.uniform`).
+    """
+
+    tokens: list[int]
+    parents: list[int]
+    wants: list[bool]
+    keep: bool = False
+    uniform: bool = False
+
+    @classmethod
+    def chain(cls, tokens: Sequence[int], *, keep: bool = True, uniform: bool = False) -> Fragment:
+        """Tokens one behind the other, logits after the last."""
+        count = len(tokens)
+        return cls(list(tokens), list(range(-1, count - 1)), [False] * (count - 1) + [True], keep, uniform)
+
+    def place(self, forest: Forest, prefix: Prefix) -> list[int]:
+        """Add the fragment to `forest`. Returns the forest's index of every node."""
+        nodes: list[int] = []
+        for token, parent, want in zip(self.tokens, self.parents, self.wants, strict=True):
+            if parent < 0:
+                nodes.append(forest.add(token, prefix=prefix, want=want))
+            else:
+                nodes.append(forest.add(token, parent=nodes[parent], want=want))
+        if self.uniform:
+            forest.uniform.add(forest.root[nodes[0]])
+        return nodes

@@ -1,0 +1,91 @@
+"""Every error Thalweg raises, one class per thing a user can do about it.
+
+A message says what happened, where (model, function, row, column) and, as its last sentence, the remedy.
+Pass the remedy separately so that no error can be written without one.
+"""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """Base of all errors of this library.
+
+    Args:
+        what: what happened and where, one or two sentences.
+        remedy: what the reader can do about it, one sentence.
+    """
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what} {remedy}")
+        self.what = what
+        self.remedy = remedy
+
+    def __reduce__(self):
+        return (_rebuild, (type(self), self.what, self.remedy, self.__dict__))
+
+
+def _rebuild(cls: type[Error], what: str, remedy: str, state: dict) -> Error:
+    error = cls.__new__(cls)
+    Exception.__init__(error, f"{what} {remedy}")
+    error.__dict__.update(state)
+    return error
+
+
+class ModelError(Error):
+    """A model could not be loaded or failed while answering."""
+
+
+class ModelNotFound(ModelError):
+    """No model of that name or path is here, or the file is not a model."""
+
+
+class ContextOverflow(ModelError):
+    """The prompt, with room for the answer, does not fit the model's context."""
+
+
+class EndpointError(ModelError):
+    """A remote endpoint was unreachable, hung, refused, or answered what cannot be used."""
+
+
+class UnsupportedByBackend(ModelError):
+    """The chosen model cannot do what was asked of it (see its `capabilities`)."""
+
+
+class TypeNotSupported(Error):
+    """A type of a signature has no text form, or the verb needs another kind of type."""
+
+
+class UnsatisfiableConstraint(Error):
+    """No text satisfies the declared type and its constraints."""
+
+
+class BudgetExceeded(Error):
+    """A declared limit (tokens, calls, seconds) was reached before the answer was complete."""
+
+
+class NonDeterminism(Error):
+    """A resumed run asked for another call than the one recorded at the same place."""
+
+
+class FlowViolation(Error):
+    """A value reached a sink that does not accept its label."""
+
+
+class StateMismatch(Error):
+    """Saved parameters do not fit the program they are loaded into."""
+
+
+class StoreError(Error):
+    """The project's store (journal and cache) cannot be read or written."""
+
+
+class DataError(Error):
+    """A table, a row or a cell cannot be used.
+
+    `row` is the zero-based index in the input (None when the whole table is meant), `column` the column's name.
+    """
+
+    def __init__(self, what: str, remedy: str, *, row: int | None = None, column: str | None = None) -> None:
+        super().__init__(what, remedy)
+        self.row = row
+        self.column = column

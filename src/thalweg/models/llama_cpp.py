@@ -1,0 +1,520 @@
+"""llama.cpp behind the `Scorer` interface, through llama-cpp-python's low-level functions.
+
+Each prefix lives in a lane of its own (one KV stream a sequence, `kv_unified=False`), with flash attention off. That
+layout was chosen by measuring: with Q8_0 weights the logits of a row are then bit-equal whoever shares the batch and
+however the prompt was cut into chunks (0.0 over 2..32 lanes and chunks of 2..320 rows), where flash attention and a
+shared cache move them by 0.4 to 1.0. One exception remains: a row that is alone in its lane takes another attention
+kernel than rows that come two or more at a time. So prompts are always computed in chunks of two or more rows, steps
+of generation alone, and `uniform` scoring pads a lone row with one that is thrown away.
+
+Source: llama.cpp (Gerganov and contributors, 2023-). Cost: a copy of a lane is one memcpy of its KV stream.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import llama_cpp
+import numpy as np
+
+from thalweg.errors import ContextOverflow, ModelError, ModelNotFound
+from thalweg.models.request import Capabilities
+from thalweg.models.scorer import Forest, Logits, Prefix, Scores
+from thalweg.models.vocabulary import Vocabulary
+
+PROMPT_ROWS = 128  # rows of a prompt per pass: wider passes compute attention over keys that are masked anyway
+COPY_PAYS_FROM = 12  # tokens: copying a lane costs about as much as computing this many
+JUNK_LANES = 3  # a pass over lanes 1 and 5 is split in two unless the lanes between get a row that is thrown away
+JUNK_ROWS = 3  # a chain is padded by up to this many rows to share a pass with a longer one
+
+_backend_lock = threading.Lock()
+_backend_ready = False
+
+
+def _start_backend() -> None:
+    global _backend_ready
+    with _backend_lock:
+        if not _backend_ready:
+            llama_cpp.llama_log_set(_quiet, None)
+            llama_cpp.llama_backend_init()
+            _backend_ready = True
+
+
+@llama_cpp.llama_log_callback
+def _quiet(level: int, text: bytes, data: Any) -> None:
+    if os.environ.get("THALWEG_ENGINE_LOG"):
+        print(text.decode(errors="replace"), end="")
+
+
+@dataclass(eq=False)
+class _Lane:
+    """One KV stream. `tokens` are the cells it holds; the first `prompt` of them were computed as a prompt is."""
+
+    index: int
+    tokens: list[int] = field(default_factory=list)
+    prompt: int = 0
+    owner: Prefix | None = None
+    used: int = 0
+    scored: list[int] = field(default_factory=list)  # nodes of the last scored path, lying behind `tokens`
+
+
+@dataclass
+class _Chain:
+    """Rows to compute at the end of one lane."""
+
+    lane: _Lane
+    start: int
+    tokens: list[int]
+    nodes: list[int]  # forest node of each row, -1 where no logits are wanted
+
+
+class LlamaCpp:
+    """A GGUF model as a `Scorer`. One caller at a time.
+
+    Args:
+        path: the GGUF file.
+        name: how users call it.
+        identity: what makes its answers its own (weights digest and format); part of cache keys.
+        streams: prefixes that can be open at once (KV memory grows with it).
+        context: tokens a prefix may hold; 0 takes what the model was trained for.
+        threads: CPU threads; default all cores this process may use.
+        accelerate: let the engine repack weights for matrix instructions (AMX and the like). Only after
+            `thalweg models prepare` found that it works: one release faults on it when built by GCC 12.
+        exact_rows: what was measured for this file on this machine (see `Capabilities`).
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        name: str = "",
+        identity: str = "",
+        streams: int = 16,
+        context: int = 2048,
+        threads: int | None = None,
+        accelerate: bool = False,
+        exact_rows: int = 0,
+    ) -> None:
+        path = os.fspath(path)
+        if not os.path.isfile(path):
+            raise ModelNotFound(f"There is no model file at {path}.", "Give the path of a GGUF file.")
+        with open(path, "rb") as file:
+            if file.read(4) != b"GGUF":
+                raise ModelNotFound(f"{path} is not a GGUF model file.", "Convert the model to GGUF first.")
+        if not 1 <= streams <= llama_cpp.llama_max_parallel_sequences():
+            most = llama_cpp.llama_max_parallel_sequences()
+            raise ModelError(f"streams={streams} is out of range.", f"Choose 1 to {most}.")
+        _start_backend()
+        self.name, self.identity, self.path = name or os.path.basename(path), identity or path, path
+        settings = llama_cpp.llama_model_default_params()
+        settings.use_extra_bufts = accelerate
+        self._model: Any = llama_cpp.llama_model_load_from_file(path.encode(), settings)
+        if not self._model:
+            raise ModelNotFound(
+                f"llama.cpp cannot load {path} (truncated, damaged, or an architecture it does not know).",
+                "Check the file's checksum; THALWEG_ENGINE_LOG=1 prints the engine's reason.",
+            )
+        trained = llama_cpp.llama_model_n_ctx_train(self._model)
+        self.context = min(context or trained, trained)
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self._context: Any = self._new_context(streams)
+        self._memory: Any = llama_cpp.llama_get_memory(self._context)
+        self.tokenizer = Vocabulary(self._model)
+        self._lanes = [_Lane(i) for i in range(streams)]
+        self._batch = _Batch(max(2048, 4 * streams))
+        self._clock = 0
+        self.capabilities = Capabilities(
+            constraints="exact",
+            logits="full",
+            branching="replicate",
+            max_leaves=64,
+            max_rows=512,
+            exact_rows=exact_rows,
+            snapshot=True,
+            context=self.context,
+            streams=streams,
+        )
+
+    def _new_context(self, streams: int) -> Any:
+        settings = llama_cpp.llama_context_default_params()
+        settings.n_ctx = self.context * streams
+        settings.n_batch = settings.n_ubatch = 512
+        settings.n_seq_max = streams
+        settings.kv_unified = False
+        settings.flash_attn_type = 0
+        settings.n_threads = settings.n_threads_batch = self.threads
+        settings.no_perf = True
+        context = llama_cpp.llama_init_from_model(self._model, settings)
+        if not context:
+            raise ModelError(
+                f"llama.cpp could not make a context of {streams} x {self.context} tokens for {self.name}.",
+                "Lower `streams` or `context`: memory for keys and values grows with both.",
+            )
+        return context
+
+    def free(self) -> None:
+        """Release weights and cache."""
+        if self._context:
+            llama_cpp.llama_free(self._context)
+            llama_cpp.llama_model_free(self._model)
+            self._context = self._model = None
+
+    # -- prefixes ---------------------------------------------------------------------------------------------
+
+    def open(self, tokens: Sequence[int]) -> Prefix:
+        tokens = list(tokens)
+        self._check_tokens(tokens)
+        if not tokens:
+            raise ValueError("a prefix has at least one token")
+        self._check_room(0, len(tokens))
+        lane, cached = self._lane_for(tokens)
+        # A lone row would take another kernel than the rest of a prompt: compute two.
+        if len(tokens) - cached == 1 and cached > 0:
+            cached -= 1
+        self._cut(lane, cached)
+        prefix = Prefix(tokens, lane.index, cached)
+        lane.owner = prefix
+        try:
+            self._append_prompt(lane, tokens[cached:])
+        except ModelError:
+            self.close(prefix)
+            raise
+        return prefix
+
+    def extend(self, prefix: Prefix, tokens: Sequence[int]) -> Prefix:
+        lane = self._lane(prefix)
+        tokens = list(tokens)
+        self._check_tokens(tokens)
+        self._check_room(len(prefix.tokens), len(tokens))
+        self._cut(lane, len(prefix.tokens))
+        self._append_prompt(lane, tokens)
+        prefix.tokens.extend(tokens)
+        return prefix
+
+    def fork(self, prefix: Prefix) -> Prefix:
+        source = self._lane(prefix)
+        target = self._victim()
+        self._copy(source, target, len(prefix.tokens))
+        twin = Prefix(list(prefix.tokens), target.index, len(prefix.tokens))
+        target.owner = twin
+        return twin
+
+    def truncate(self, prefix: Prefix, length: int) -> Prefix:
+        if not 1 <= length <= len(prefix.tokens):
+            raise ValueError(f"cannot keep {length} of {len(prefix.tokens)} tokens")
+        self._cut(self._lane(prefix), length)
+        del prefix.tokens[length:]
+        return prefix
+
+    def close(self, prefix: Prefix) -> None:
+        lane = self._lane(prefix)
+        self._cut(lane, min(lane.prompt, len(lane.tokens)))
+        lane.owner = None
+        prefix.lane = -1
+
+    @property
+    def free_lanes(self) -> int:
+        return sum(lane.owner is None for lane in self._lanes)
+
+    # -- scoring ----------------------------------------------------------------------------------------------
+
+    def score(self, forest: Forest) -> Scores:
+        started = time.perf_counter()
+        self._check_tokens(forest.token)
+        rounds = self._rounds(forest)
+        # Several paths of one prefix are compared with each other: compute them all the same way.
+        uniform = {id(forest.prefixes[i]) for i in forest.uniform}
+        if len(rounds) > 1:
+            uniform |= {id(prefix) for _, prefix, _ in rounds[1]}
+        logits: dict[int, Logits] = {}
+        rows = 0
+        for paths in rounds:
+            lone, many = [], []
+            for lane, prefix, path in paths:
+                shared = 0
+                while shared < min(len(lane.scored), len(path)) and lane.scored[shared] == path[shared]:
+                    shared += 1
+                base = len(prefix.tokens)
+                self._check_room(base, len(path))
+                self._cut(lane, base + shared, keep_scored=shared)
+                fresh = path[shared:]
+                chain = _Chain(
+                    lane,
+                    base + shared,
+                    [forest.token[node] for node in fresh],
+                    [node if forest.want[node] and node not in logits else -1 for node in fresh],
+                )
+                (many if len(fresh) > 1 or id(prefix) in uniform else lone).append(chain)
+            for chains, width in ((lone, 1), (many, 2)):
+                if chains:
+                    rows += self._compute(chains, width, logits)
+            for lane, _, path in paths:
+                lane.scored = path
+        return Scores(forest, rows, time.perf_counter() - started, logits)
+
+    def commit(self, scores: Scores, node: int) -> Prefix:
+        path = scores.forest.path(node)
+        prefix = scores.forest.prefix_of(node)
+        lane = self._lane(prefix)
+        tokens = [scores.forest.token[i] for i in path]
+        if lane.scored[: len(path)] == path:
+            length = len(prefix.tokens) + len(path)
+            self._cut(lane, length, keep_scored=len(path))
+            lane.tokens.extend(tokens)
+            lane.scored = []
+            prefix.tokens.extend(tokens)
+            return prefix
+        # Another path of the same prefix was scored last: its cells are gone, compute these again.
+        self._cut(lane, len(prefix.tokens))
+        rows = [_Chain(lane, len(prefix.tokens), tokens, [-1] * len(tokens))]
+        self._compute(rows, 1 if len(tokens) == 1 else 2, {})
+        lane.tokens.extend(tokens)
+        prefix.tokens.extend(tokens)
+        return prefix
+
+    def _rounds(self, forest: Forest) -> list[list[tuple[_Lane, Prefix, list[int]]]]:
+        """Root-to-leaf paths, at most one per prefix a round; deeper common beginnings next to each other."""
+        by_prefix: dict[int, list[list[int]]] = {}
+        for leaf in forest.leaves():
+            path = forest.path(leaf)
+            by_prefix.setdefault(forest.root[path[0]], []).append(path)
+        rounds: list[list[tuple[_Lane, Prefix, list[int]]]] = []
+        for index, paths in by_prefix.items():
+            prefix = forest.prefixes[index]
+            lane = self._lane(prefix)
+            self._cut(lane, len(prefix.tokens))
+            for i, path in enumerate(sorted(paths)):
+                if i == len(rounds):
+                    rounds.append([])
+                rounds[i].append((lane, prefix, path))
+        return rounds
+
+    def _compute(self, chains: list[_Chain], width: int, logits: dict[int, Logits]) -> int:
+        """Run the chains through the engine and collect wanted logits. Returns rows computed."""
+        chains.sort(key=lambda chain: chain.lane.index)
+        if width == 1:
+            lengths = [1] * len(chains)
+        else:
+            lengths = _padded([len(chain.tokens) for chain in chains])
+            if sum(lengths) > 480:  # the engine would cut such a pass where it likes
+                return sum(self._compute([chain], width, logits) for chain in chains) if len(chains) > 1 else (
+                    self._compute_long(chains[0], logits)
+                )
+        batch, total, gaps = self._batch, 0, []
+        batch.clear()
+        wanted: list[tuple[int, int]] = []
+        previous = chains[0].lane.index - 1
+        for chain, length in zip(chains, lengths, strict=True):
+            lane = chain.lane
+            if width == 1 and 0 < lane.index - previous - 1 <= JUNK_LANES:
+                for gap in self._lanes[previous + 1 : lane.index]:
+                    if len(gap.tokens) + len(gap.scored) < self.context - 1:
+                        batch.add(0, self._filled(gap), gap.index, False)
+                        gaps.append(gap)
+                        total += 1
+            previous = lane.index
+            for i in range(length):
+                real = i < len(chain.tokens)
+                node = chain.nodes[i] if real else -1
+                if node >= 0:
+                    wanted.append((node, batch.count))
+                batch.add(chain.tokens[i] if real else 0, chain.start + i, lane.index, node >= 0)
+            total += length
+        self._decode()
+        for gap in gaps:
+            llama_cpp.llama_memory_seq_rm(self._memory, gap.index, self._filled(gap), -1)
+        for chain, length in zip(chains, lengths, strict=True):
+            if length > len(chain.tokens):
+                llama_cpp.llama_memory_seq_rm(self._memory, chain.lane.index, chain.start + len(chain.tokens), -1)
+        self._collect(wanted, logits)
+        return total
+
+    def _compute_long(self, chain: _Chain, logits: dict[int, Logits]) -> int:
+        done = 0
+        for size in _pieces(len(chain.tokens)):
+            self._batch.clear()
+            wanted = []
+            for i in range(done, done + size):
+                if chain.nodes[i] >= 0:
+                    wanted.append((chain.nodes[i], self._batch.count))
+                self._batch.add(chain.tokens[i], chain.start + i, chain.lane.index, chain.nodes[i] >= 0)
+            self._decode()
+            self._collect(wanted, logits)
+            done += size
+        return done
+
+    def _collect(self, wanted: list[tuple[int, int]], logits: dict[int, Logits]) -> None:
+        for node, row in wanted:
+            pointer = llama_cpp.llama_get_logits_ith(self._context, row)
+            logits[node] = np.ctypeslib.as_array(pointer, (self.tokenizer.size,)).copy()
+
+    def _append_prompt(self, lane: _Lane, tokens: list[int]) -> None:
+        start = len(lane.tokens)
+        done = 0
+        for size in _pieces(len(tokens)):
+            self._batch.clear()
+            for i in range(done, done + size):
+                self._batch.add(tokens[i], start + i, lane.index, False)
+            self._decode()
+            done += size
+        if lane.prompt == start and (len(tokens) > 1 or start == 0):
+            lane.prompt = start + len(tokens)
+        lane.tokens.extend(tokens)
+
+    def _decode(self) -> None:
+        code = llama_cpp.llama_decode(self._context, self._batch.struct())
+        if code == 0:
+            return
+        for lane in self._lanes:  # whatever was half done is taken back: lanes hold what we know of
+            llama_cpp.llama_memory_seq_rm(self._memory, lane.index, len(lane.tokens), -1)
+            lane.scored = []
+        if code == 1:
+            raise ContextOverflow(
+                f"{self.name}: no free cells for {self._batch.count} rows in lanes of {self.context} tokens.",
+                "Shorten the prompt, or load the model with a larger `context`.",
+            )
+        reasons = {2: "the computation was aborted", -1: "the batch was invalid"}
+        raise ModelError(
+            f"{self.name}: llama.cpp returned {code} ({reasons.get(code, 'a fatal engine error')}).",
+            "Try again with fewer `streams`; THALWEG_ENGINE_LOG=1 prints the engine's messages.",
+        )
+
+    # -- lanes ------------------------------------------------------------------------------------------------
+
+    def _filled(self, lane: _Lane) -> int:
+        return len(lane.tokens) + len(lane.scored)
+
+    def _cut(self, lane: _Lane, length: int, *, keep_scored: int = 0) -> None:
+        """Keep the first `length` cells; the last `keep_scored` of them are scored, not committed."""
+        if length < self._filled(lane):
+            llama_cpp.llama_memory_seq_rm(self._memory, lane.index, length, -1)
+        del lane.tokens[length - keep_scored :]
+        lane.prompt = min(lane.prompt, len(lane.tokens))
+        lane.scored = lane.scored[:keep_scored]
+
+    def _copy(self, source: _Lane, target: _Lane, length: int) -> None:
+        llama_cpp.llama_memory_seq_rm(self._memory, target.index, -1, -1)
+        llama_cpp.llama_memory_seq_cp(self._memory, source.index, target.index, -1, -1)
+        llama_cpp.llama_memory_seq_rm(self._memory, target.index, length, -1)
+        target.tokens, target.scored = source.tokens[:length], []
+        target.prompt = min(source.prompt, length)
+
+    def _lane_for(self, tokens: list[int]) -> tuple[_Lane, int]:
+        """A lane to put `tokens` in, and how many of them it already holds."""
+        most = len(tokens)
+        shared = [_common(lane.tokens[: lane.prompt], tokens, most) for lane in self._lanes]
+        best = max(range(len(shared)), key=lambda i: shared[i])
+        lane = self._victim(prefer=shared)
+        if shared[best] >= shared[lane.index] + COPY_PAYS_FROM:
+            self._copy(self._lanes[best], lane, shared[best])
+            return lane, shared[best]
+        return lane, shared[lane.index]
+
+    def _victim(self, prefer: list[int] | None = None) -> _Lane:
+        idle = [lane for lane in self._lanes if lane.owner is None]
+        if not idle:
+            raise ModelError(
+                f"All {len(self._lanes)} streams of {self.name} are in use.",
+                "Close a prefix, or load the model with more `streams`.",
+            )
+        self._clock += 1
+        lane = min(idle, key=lambda lane: (-(prefer[lane.index] if prefer else 0), lane.used))
+        lane.used = self._clock
+        return lane
+
+    def _lane(self, prefix: Prefix) -> _Lane:
+        if prefix.lane < 0 or self._lanes[prefix.lane].owner is not prefix:
+            raise ValueError("this prefix is closed, or belongs to another model")
+        return self._lanes[prefix.lane]
+
+    def _check_room(self, length: int, more: int) -> None:
+        if length + more > self.context - 2:  # two cells stay free for padding
+            raise ContextOverflow(
+                f"{length} + {more} tokens do not fit the {self.context}-token context of {self.name}.",
+                "Shorten the input, set `overflow=\"truncate\"`, or load the model with a larger `context`.",
+            )
+
+    def _check_tokens(self, tokens: Sequence[int]) -> None:
+        for token in tokens:
+            if not 0 <= token < self.tokenizer.size:
+                raise ValueError(f"token {token} is outside the vocabulary of {self.tokenizer.size}")
+
+
+def _common(a: list[int], b: list[int], most: int) -> int:
+    limit = min(len(a), len(b), most)
+    if a[:limit] == b[:limit]:
+        return limit
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[:middle] == b[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _pieces(count: int) -> list[int]:
+    """Sizes of the passes for `count` rows: near PROMPT_ROWS, never a lone row behind others."""
+    passes = max(1, -(-count // PROMPT_ROWS))
+    size, extra = divmod(count, passes)
+    return [size + (i < extra) for i in range(passes)] if count else []
+
+
+def _padded(lengths: list[int]) -> list[int]:
+    """Lengths of chains sharing one call, none below 2 and no two differing by exactly 1.
+
+    The engine computes as many rows of every lane as the shortest chain has, then goes on with the rest; a rest of
+    one row would be a lone row. Small differences are padded away, which also saves passes.
+    """
+    target: dict[int, int] = {}
+    top = 0
+    for length in sorted({max(2, length) for length in lengths}, reverse=True):
+        count = sum(max(2, other) == length for other in lengths)
+        gap = top - length
+        if top and (gap == 1 or gap * count <= JUNK_ROWS):
+            target[length] = top
+        else:
+            target[length] = top = length
+    return [target[max(2, length)] for length in lengths]
+
+
+class _Batch:
+    """A `llama_batch` over numpy arrays, allocated once."""
+
+    def __init__(self, capacity: int) -> None:
+        self.count = 0
+        self._token = np.zeros(capacity, np.int32)
+        self._pos = np.zeros(capacity, np.int32)
+        self._lane = np.zeros(capacity, np.int32)
+        self._want = np.zeros(capacity, np.int8)
+        ones = np.ones(capacity, np.int32)
+        lane_of = np.arange(capacity, dtype=np.uint64) * np.uint64(4) + np.uint64(self._lane.ctypes.data)
+        self._keep = (ones, lane_of)
+        self._struct = llama_cpp.llama_batch(
+            n_tokens=0,
+            token=self._token.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token)),
+            embd=None,
+            pos=self._pos.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_pos)),
+            n_seq_id=ones.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
+            seq_id=lane_of.ctypes.data_as(ctypes.POINTER(ctypes.POINTER(llama_cpp.llama_seq_id))),
+            logits=self._want.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+        )
+
+    def clear(self) -> None:
+        self.count = 0
+
+    def add(self, token: int, position: int, lane: int, want: bool) -> None:
+        i = self.count
+        self._token[i], self._pos[i], self._lane[i], self._want[i] = token, position, lane, want
+        self.count = i + 1
+
+    def struct(self) -> Any:
+        self._struct.n_tokens = self.count
+        return self._struct

@@ -1,0 +1,146 @@
+"""What a language model is asked and what it answers: `Request` -> `Answer`.
+
+The one currency between the program (which knows types), the scheduler (which knows the workload) and the models
+(which know tokens). Pure data: frozen, comparable, hashable by `Request.digest`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class Format:
+    """The set of texts an answer may be; exactly one of the four kinds.
+
+    - ``text``: free text of 1 to `max_chars` characters (no control characters but newline and tab);
+    - ``regex``: texts which match `pattern` as a whole (bounded: matches are at most `max_chars` long);
+    - ``json``: compact JSON (", " and ": " separators) valid under `schema`;
+    - ``choices``: one of the listed `choices`, which are texts, all different, none empty.
+    """
+
+    kind: Literal["text", "regex", "json", "choices"]
+    max_chars: int = 0
+    pattern: str = ""
+    schema: str = ""  # canonical JSON text, so that the object stays hashable
+    choices: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        parts = (self.kind, str(self.max_chars), self.pattern, self.schema, *self.choices)
+        return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=12).hexdigest()
+
+    def schema_object(self) -> dict[str, Any]:
+        return json.loads(self.schema)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. Temperature 0 is greedy. The draw is a function of `seed` and the position alone."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0  # 0: no limit
+    seed: int = 0
+    max_tokens: int = 512
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of a language model.
+
+    Args:
+        messages: the conversation; always present (remote models need it).
+        prefix: prompt text that other calls of the same function share; local models compute it once.
+        suffix: the rest of the prompt text. ``prefix + suffix`` is exactly what a local model reads; empty for models
+            that render their own template. The boundary lies right behind a special token, so the two parts may be
+            tokenised apart.
+        format: the texts that may be answered.
+        sampling: how tokens are drawn.
+        want: ``value`` one answer; ``distribution`` the probability of every one of ``format.choices``;
+            ``score`` the log-probability of `target` under the constrained distribution.
+        target: the text to score.
+        reserve: tokens kept back for closing the value when `max_tokens` comes near.
+    """
+
+    messages: tuple[Message, ...]
+    format: Format
+    sampling: Sampling = field(default_factory=Sampling)
+    prefix: str = ""
+    suffix: str = ""
+    want: Literal["value", "distribution", "score"] = "value"
+    target: str = ""
+    reserve: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Counters of one call. Prompt tokens = cached + computed; output tokens = sampled + forced."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0  # prompt tokens not recomputed
+    output_tokens: int = 0
+    forced_tokens: int = 0  # output tokens that needed no sampling step
+    seconds: float = 0.0  # from submission to answer, waiting included
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered.
+
+    Args:
+        text: the answer, a member of the request's format.
+        logprob: natural log-probability of `text` under the constrained distribution at temperature 1 (nan: unknown).
+        tokens: token ids of `text` (empty for remote models).
+        prompt_tokens: token ids of the prompt (empty for remote models).
+        probabilities: aligned with ``format.choices`` when ``want == "distribution"``.
+        finish: ``complete``, or ``closed`` when the length limit made the decoder close the value early.
+    """
+
+    text: str
+    logprob: float = float("nan")
+    tokens: tuple[int, ...] = ()
+    prompt_tokens: tuple[int, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    finish: Literal["complete", "closed"] = "complete"
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a model can do, as data. A method that needs more fails when it is configured, saying which field.
+
+    Args:
+        constraints: ``exact`` masks tokens itself; ``server`` asks the server for structured output and checks;
+            ``none`` can only check afterwards.
+        logits: ``full`` whole vocabulary, ``topk`` the few a server returns, ``none``.
+        branching: how a tree of candidates is scored: ``mask`` one pass with a tree mask, ``replicate`` a copy of
+            the state per leaf, ``none`` one chain per call.
+        exact_rows: largest batch whose rows are bit-equal to the same rows computed alone; 0 means never.
+        context: most tokens of prompt and answer together; 0 means unknown.
+        streams: requests advanced side by side.
+    """
+
+    constraints: Literal["exact", "server", "none"] = "none"
+    logits: Literal["full", "topk", "none"] = "none"
+    branching: Literal["mask", "replicate", "none"] = "none"
+    soft_tokens: bool = False
+    probe: bool = False
+    gradients: bool = False
+    routes: bool = False
+    max_leaves: int = 1
+    max_rows: int = 1
+    exact_rows: int = 0
+    snapshot: bool = False
+    context: int = 0
+    streams: int = 1
