@@ -63,6 +63,11 @@ class Vocabulary:
         return pieces
 
     @cached_property
+    def control_texts(self) -> list[str]:
+        """How control tokens are written; such text in an input must not be read as a token."""
+        return [piece[1:].decode(errors="replace") for piece in self._raw_pieces if piece[:1] == b"\xff"]
+
+    @cached_property
     def grammar_tokenizer(self) -> Any:
         """The `llguidance.LLTokenizer` of this vocabulary (built once, about half a second for 49k tokens)."""
         from llguidance import LLTokenizer

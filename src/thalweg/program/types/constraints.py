@@ -15,8 +15,6 @@ from decimal import Decimal
 from typing import Any
 
 import annotated_types as at
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, WrapValidator
-from pydantic.fields import FieldInfo
 
 from thalweg.errors import TypeNotSupported, UnsatisfiableConstraint
 
@@ -25,7 +23,7 @@ from .node import PLACES
 NAMES = ("ge", "gt", "le", "lt", "min_length", "max_length", "multiple_of")
 GENERAL = ("pattern", "max_digits", "decimal_places")
 CHANGES = ("strip_whitespace", "to_lower", "to_upper")
-VALIDATORS = (AfterValidator, BeforeValidator, PlainValidator, WrapValidator, at.Predicate)
+VALIDATORS = ("AfterValidator", "BeforeValidator", "PlainValidator", "WrapValidator", "Predicate")
 
 
 class Constraints:
@@ -51,14 +49,14 @@ class Constraints:
 
     def add(self, metadata: Iterable[Any], *, inner: bool = False) -> None:
         for item in metadata:
-            if isinstance(item, FieldInfo):
+            if type(item).__name__ == "FieldInfo":  # pydantic's, which is not imported here for its own sake
                 self.add(item.metadata)
                 item = item.description
             if isinstance(item, str):
                 self.description = self.description if inner and self.description else item
             elif isinstance(item, at.GroupedMetadata):
                 self.add(item)
-            elif isinstance(item, VALIDATORS):
+            elif type(item).__name__ in VALIDATORS:
                 if not self.lenient:
                     raise TypeNotSupported(f"{self.where}: {item!r} cannot be guaranteed.",
                                            "Check the value after the call, or use it in a pydantic model.")
@@ -70,16 +68,15 @@ class Constraints:
             raise TypeNotSupported(f"{self.where}: times have no zone here.", "Drop the Timezone.")
         if hasattr(item, "documentation"):
             self.description = self.description or item.documentation
-        for name in NAMES:
-            if getattr(item, name, None) is not None and isinstance(item, at.BaseMetadata):
+        if not isinstance(item, at.BaseMetadata):
+            return
+        for name in (*NAMES, *GENERAL):
+            if getattr(item, name, None) is not None:
                 self._set(name, getattr(item, name))
-        if type(item).__name__ == "PydanticGeneralMetadata":
-            for name, value in vars(item).items():
-                if name in CHANGES and value:
-                    raise TypeNotSupported(f"{self.where}: `{name}` changes the text after it was written.",
-                                           "Say the wanted form with a pattern.")
-                if name in GENERAL and value is not None:
-                    self._set(name, value)
+        for name in CHANGES:
+            if getattr(item, name, None):
+                raise TypeNotSupported(f"{self.where}: `{name}` changes the text after it was written.",
+                                       "Say the wanted form with a pattern.")
 
     def _set(self, name: str, value: Any) -> None:
         """Two constraints of one name: the tighter one counts."""

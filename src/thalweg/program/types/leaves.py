@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 import typing
 from datetime import date, datetime, time
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from enum import Enum, Flag
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from .texts import Lexical, Text, date_node, datetime_node, decimal_node, time_n
 
 NONE = Choice("None", [(None, None)])
 BOOL = Choice("bool", [(True, True), (False, False)], "true or false")
+ZERO = Decimal(0)
 BIGGEST = 2**53 - 1  # the engine computes bounds in double precision
 
 
@@ -83,24 +84,31 @@ def _integer(where: str, given: Constraints) -> Integer:
 
 def _float(where: str, given: Constraints) -> Node:
     low, high, low_open, high_open = given.bounds()
-    node = float_node(low, high, low_open, high_open)
+    if (low or 0) > BIGGEST or (high or 0) < -BIGGEST:
+        raise TypeNotSupported(f"{where}: its bounds are beyond {BIGGEST}.", "Use smaller bounds, or another unit.")
+    low = None if low is None else max(low, Decimal(-BIGGEST))
+    high = None if high is None else min(high, Decimal(BIGGEST))
+    with localcontext(Context(prec=100)):
+        node = float_node(low, high, low_open, high_open)
     if node is None:
         raise given.empty("no number of at most 9 decimals lies between its bounds")
-    if max(abs(node.low), abs(node.high)) > BIGGEST:
-        raise TypeNotSupported(f"{where}: its bounds are beyond {BIGGEST}.", "Use smaller bounds, or another unit.")
     return node
 
 
 def _decimal(where: str, given: Constraints) -> Lexical:
     low, high, low_open, high_open = given.bounds()
     places, whole = given.digits()
-    least, most = inward(low, high, low_open, high_open, places)
-    limit = Decimal(10**whole) - Decimal(1).scaleb(-places)
-    if given.has_digits:
-        least, most = max(-limit, least or -limit), min(limit, limit if most is None else most)
-    if least is not None and most is not None and least > most:
-        raise given.empty(f"no number of at most {places} decimals lies between its bounds")
-    return decimal_node(least, most, places, whole)
+    if places + whole > 40 or max(abs(low or ZERO), abs(high or ZERO)) > 10**40:
+        raise TypeNotSupported(f"{where}: it has more than 40 digits.", "Use smaller bounds, or str.")
+    with localcontext(Context(prec=200)):
+        least, most = inward(low, high, low_open, high_open, places)
+        limit = Decimal(10**whole) - Decimal(1).scaleb(-places)
+        if given.has_digits:
+            least = -limit if least is None else max(-limit, least)
+            most = limit if most is None else min(limit, most)
+        if least is not None and most is not None and least > most:
+            raise given.empty(f"no number of at most {places} decimals lies between its bounds")
+        return decimal_node(least, most, places, whole)
 
 
 def _date(where: str, given: Constraints) -> Lexical:

@@ -99,7 +99,7 @@ class Reader:
         return Mapping(key, pattern, item, low, high)
 
     def _union(self, annotation: Any, where: str, fuel: int, given: Constraints) -> Node:
-        members = list(_members(annotation, given.take_all()))
+        members = _one_literal(list(_members(annotation, given.take_all())))
         records = [arg for arg, _ in members if is_record(arg) or is_record(typing.get_origin(arg))]
         labels = [name_of(arg) for arg in records]
         names = {field.name for arg in records for field in self.fields(arg, where)}
@@ -204,6 +204,14 @@ def _members(annotation: Any, outer: Constraints) -> Iterator[tuple[Any, Constra
             yield from _members(arg, given)
         else:
             yield arg, given
+
+
+def _one_literal(members: list[tuple[Any, Constraints]]) -> list[tuple[Any, Constraints]]:
+    """Literal["a"] | Literal["b"] is Literal["a", "b"], at the place of the first."""
+    values = [value for arg, _ in members if typing.get_origin(arg) is Literal for value in typing.get_args(arg)]
+    first = next((i for i, (arg, _) in enumerate(members) if typing.get_origin(arg) is Literal), len(members))
+    return [(Literal[tuple(values)], given) if i == first else (arg, given)
+            for i, (arg, given) in enumerate(members) if i == first or typing.get_origin(arg) is not Literal]
 
 
 def record_parts(annotation: Any) -> Iterator[Any]:

@@ -12,10 +12,7 @@ import sys
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NotRequired, Required, is_typeddict
-
-import pydantic
-from pydantic.fields import FieldInfo
+from typing import Any, NamedTuple
 
 from thalweg.errors import TypeNotSupported
 
@@ -42,7 +39,7 @@ class Build(NamedTuple):
 
 def is_record(cls: Any) -> bool:
     return isinstance(cls, type) and (
-        dataclasses.is_dataclass(cls) or is_typeddict(cls) or issubclass(cls, pydantic.BaseModel) or is_namedtuple(cls)
+        dataclasses.is_dataclass(cls) or is_typeddict(cls) or is_namedtuple(cls) or is_model(cls)
     )
 
 
@@ -50,17 +47,24 @@ def is_namedtuple(cls: type) -> bool:
     return issubclass(cls, tuple) and hasattr(cls, "_fields")
 
 
+def is_typeddict(cls: type) -> bool:
+    """Also those of typing_extensions, which `typing.is_typeddict` does not know."""
+    return issubclass(cls, dict) and hasattr(cls, "__required_keys__")
+
+
 def is_model(cls: type) -> bool:
-    return issubclass(cls, pydantic.BaseModel) or hasattr(cls, "__pydantic_fields__")
+    """A pydantic model or pydantic dataclass. Pydantic is not imported here: who has a model has done so."""
+    return hasattr(cls, "__pydantic_fields__") and "pydantic" in sys.modules
 
 
 def hints_of(cls: type, where: str, known: dict[str, Any]) -> dict[str, Any]:
     """Resolved annotations. Names of classes defined inside functions are looked up in the callers' frames."""
+    own = {cls.__name__: cls} if "<locals>" in cls.__qualname__ else None
     try:
-        return typing.get_type_hints(cls, include_extras=True, localns=dict(known))
+        return typing.get_type_hints(cls, include_extras=True, localns=own)
     except Exception:
         try:
-            return typing.get_type_hints(cls, include_extras=True, localns={**frames(), **known})
+            return typing.get_type_hints(cls, include_extras=True, localns={**frames(), **known, **(own or {})})
         except Exception as error:
             raise TypeNotSupported(
                 f"{where}: the annotations of class {cls.__name__} cannot be resolved ({error}).",
@@ -82,7 +86,7 @@ def frames() -> dict[str, Any]:
 
 def fields_of(cls: type, where: str, known: dict[str, Any]) -> list[Field]:
     """The declared fields of any class for which `is_record` holds."""
-    if issubclass(cls, pydantic.RootModel):
+    if getattr(cls, "__pydantic_root_model__", False):
         raise TypeNotSupported(f"{where}: {cls.__name__} is a RootModel.", "Use the type of its root instead.")
     if is_model(cls):
         return [_model_field(name, info, where) for name, info in _model_fields(cls, where, known).items()]
@@ -95,15 +99,18 @@ def fields_of(cls: type, where: str, known: dict[str, Any]) -> list[Field]:
             raise TypeNotSupported(f"{where}: field {untyped[0]!r} of {cls.__name__} has no type.",
                                    "Declare it as class X(NamedTuple) with annotated fields.")
         return [Field(name, hints[name]) for name in cls._fields]  # type: ignore[attr-defined]
-    found = []
-    for field in dataclasses.fields(cls):
-        if field.init:
-            info = field.default if isinstance(field.default, FieldInfo) else None
-            extra = tuple(info.metadata) if info else ()
-            described = field.metadata.get("description") or (info.description if info else "") or ""
-            found.append(Field(field.name, hints[field.name], extra, described,
-                               argument=field.name if field.kw_only else ""))
-    return found
+    extra = [f for f in cls.__dataclass_fields__.values() if f._field_type is dataclasses._FIELD_INITVAR]  # type: ignore
+    if any(field.default is dataclasses.MISSING for field in extra):
+        raise TypeNotSupported(f"{where}: {cls.__name__} needs the argument {extra[0].name!r}, which is no field.",
+                               "Give the InitVar a default.")
+    return [_dataclass_field(field, hints[field.name], bool(extra)) for field in dataclasses.fields(cls) if field.init]
+
+
+def _dataclass_field(field: dataclasses.Field, hint: Any, named: bool) -> Field:
+    info = field.default if type(field.default).__name__ == "FieldInfo" else None  # pydantic's Field as a default
+    described = field.metadata.get("description") or getattr(info, "description", None) or ""
+    argument = field.name if field.kw_only or named else ""
+    return Field(field.name, hint, tuple(getattr(info, "metadata", ())), described, argument=argument)
 
 
 def _typed_key(cls: type, name: str, hint: Any) -> Field:
@@ -113,15 +120,15 @@ def _typed_key(cls: type, name: str, hint: Any) -> Field:
         if typing.get_origin(hint) is typing.Annotated:
             metadata = (*typing.get_args(hint)[1:], *metadata)
             hint = typing.get_args(hint)[0]
-        elif typing.get_origin(hint) in (Required, NotRequired, typing.Required, typing.NotRequired):
+        elif typing.get_origin(hint) in (typing.Required, typing.NotRequired):
             # under `from __future__ import annotations` only the resolved hint tells
-            required = typing.get_origin(hint) in (Required, typing.Required)
+            required = typing.get_origin(hint) is typing.Required
             hint = typing.get_args(hint)[0]
         else:
             return Field(name, hint, metadata, required=required)
 
 
-def _model_fields(cls: Any, where: str, known: dict[str, Any]) -> dict[str, FieldInfo]:
+def _model_fields(cls: Any, where: str, known: dict[str, Any]) -> dict[str, Any]:
     if not getattr(cls, "__pydantic_complete__", True):
         rebuild = getattr(cls, "model_rebuild", None)
         if rebuild is None or not rebuild(raise_errors=False, _types_namespace={**frames(), **known}):
@@ -130,9 +137,9 @@ def _model_fields(cls: Any, where: str, known: dict[str, Any]) -> dict[str, Fiel
     return dict(cls.__pydantic_fields__)
 
 
-def _model_field(name: str, info: FieldInfo, where: str) -> Field:
-    alias = info.validation_alias or info.alias or name
-    if isinstance(alias, pydantic.AliasChoices):
+def _model_field(name: str, info: Any, where: str) -> Field:
+    alias: Any = info.validation_alias or info.alias or name
+    if type(alias).__name__ == "AliasChoices":
         alias = next((choice for choice in alias.choices if isinstance(choice, str)), alias)
     if not isinstance(alias, str):
         raise TypeNotSupported(f"{where}.{name}: the alias {alias!r} is a path.", "Give the field a plain alias.")
@@ -142,7 +149,7 @@ def _model_field(name: str, info: FieldInfo, where: str) -> Field:
 def build_of(cls: Any, fields: list[Field]) -> Build:
     if is_typeddict(cls):
         return Build(dict, False, False)
-    if issubclass(cls, pydantic.BaseModel):
+    if is_model(cls) and hasattr(cls, "model_validate"):
         return Build(cls.model_validate, False, True)
     positional = not is_model(cls) and not any(field.argument for field in fields)
     return Build(cls if positional else lambda named: cls(**named), positional, not is_namedtuple(cls))
@@ -258,7 +265,7 @@ class Record(Node):
         except Exception as error:
             if not guarded:
                 raise
-            raise Refused(f"{self.name} refuses it: {error}") from error
+            raise Refused(f"{self.name} refuses it: {_reason(error)}") from error
 
     def values(self, limit: int) -> list[Any] | None:
         if self.shared:
@@ -317,3 +324,10 @@ class Record(Node):
             if note:
                 seen.setdefault(field.name, note)
             node.notes(seen, visited)
+
+
+def _reason(error: Exception) -> str:
+    parts = getattr(error, "errors", None)
+    if type(error).__name__ == "ValidationError" and callable(parts):
+        return "; ".join(": ".join([*map(str, part["loc"]), part["msg"]]) for part in list(parts())[:3])  # type: ignore
+    return str(error) or type(error).__name__

@@ -220,9 +220,9 @@ class Union(Node):
 
     def load(self, item: Any) -> Any:
         if self._tag is not None and type(item) is dict:
-            member = self._by_label.get(item.get(self._tag))  # type: ignore[arg-type]
-            if member is not None:
-                return member.load(item)
+            label = item.get(self._tag)
+            if isinstance(label, str) and label in self._by_label:
+                return self._by_label[label].load(item)
         return self._first("load", item)
 
     def values(self, limit: int) -> list[Any] | None:

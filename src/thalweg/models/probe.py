@@ -1,0 +1,178 @@
+"""Measures one weights file on this machine: speed, and whether batch-mates change a row's logits.
+
+Run as a program of its own (``python -m thalweg.models.probe``), because what it tries may end the process: one
+llama.cpp release, built by GCC 12, faults on matrix instructions. It prints one JSON object a setting tried, so that
+whatever was learned before a fault is kept. `prepare` starts it and reads what it says.
+
+Cost: with ``--quick`` about two seconds for a 135M model, else about ten for each setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from thalweg.models.scorer import Forest, Logits
+
+STREAMS = (1, 8, 16)  # streams at which the speed of generation is measured
+ROWS = (2, 4, 8, 16)  # batches whose exactness is probed
+CONTEXT = 300  # tokens in front of the generated ones
+
+_STEPS = (1, 3, 1, 2)  # rows of successive fragments: lone tokens, and chains as speculation and forced text give them
+
+
+def exact_rows(scorer: Any, rows: Sequence[int] = ROWS, *, longest: int = 200) -> int:
+    """The largest of `rows` up to which every request has bit-equal logits advanced alone and advanced together.
+
+    Requests differ in length (5 to `longest` tokens), have their prompts cut otherwise when together, and mix single
+    tokens with chains in one pass. The scorer's streams must all be free; they bound what is tried. 0: never.
+    """
+    rows = [n for n in sorted(rows) if n <= scorer.free_lanes]
+    prompts = [_tokens(scorer, i, 5 + (i * 77) % (longest - 4)) for i in range(max(rows, default=0))]
+    alone = []
+    for i, prompt in enumerate(prompts):
+        _forget(scorer)
+        prefix = scorer.open(prompt)
+        alone.append([_advance(scorer, [(i, prefix)], step)[0] for step in range(len(_STEPS))])
+        scorer.close(prefix)
+    exact = 0
+    for n in rows:
+        _forget(scorer)
+        together = [(i, _open_in_two(scorer, prompts[i])) for i in range(n)]
+        equal = True
+        for step in range(len(_STEPS)):
+            logits = _advance(scorer, together, step)
+            equal &= all(np.array_equal(logits[i], alone[i][step]) for i in range(n))
+        for _, prefix in together:
+            scorer.close(prefix)
+        if not equal:
+            break
+        exact = n
+    return exact
+
+
+def prefill_rate(scorer: Any, *, tokens: int = 384, rounds: int = 3) -> float:
+    """Prompt tokens a second, median of `rounds`."""
+    rates = []
+    for i in range(rounds):
+        prompt = _tokens(scorer, 40 + i, tokens)
+        started = time.perf_counter()
+        prefix = scorer.open(prompt)
+        rates.append(tokens / (time.perf_counter() - started))
+        scorer.close(prefix)
+    return statistics.median(rates)
+
+
+def decode_rate(scorer: Any, streams: int, *, context: int = CONTEXT, steps: int = 12, rounds: int = 3) -> float:
+    """Tokens a second of `streams` requests that generate side by side, median of `rounds`."""
+    first = scorer.open(_tokens(scorer, 50, context))
+    prefixes = [first, *(scorer.fork(first) for _ in range(streams - 1))]
+    rates = []
+    for turn in range(rounds + 1):  # the first warms up: copies of lanes are made when they are first used
+        count = steps if turn else 1
+        started = time.perf_counter()
+        for _ in range(count):
+            forest = Forest()
+            nodes = [forest.add(1000 + i, prefix=prefix) for i, prefix in enumerate(prefixes)]
+            scores = scorer.score(forest)
+            for node in nodes:
+                scorer.commit(scores, node)
+        rates.append(streams * count / (time.perf_counter() - started))
+    for prefix in prefixes:
+        scorer.close(prefix)
+    return statistics.median(rates[1:])
+
+
+def _advance(scorer: Any, requests: list[tuple[int, Any]], step: int) -> list[Logits]:
+    """Score and commit the next fragment of every request, in one pass. Logits after each one's last token."""
+    forest, nodes = Forest(), []
+    for i, prefix in requests:
+        count = _STEPS[(i + step) % len(_STEPS)]
+        nodes.append(forest.chain(prefix, _tokens(scorer, 97 * i + step, count)))
+    scores = scorer.score(forest)
+    logits = [scores.logits(node).copy() for node in nodes]
+    for node in nodes:
+        scorer.commit(scores, node)
+    return logits
+
+
+def _open_in_two(scorer: Any, prompt: list[int]) -> Any:
+    cut = max(2, len(prompt) * 2 // 5)
+    return scorer.extend(scorer.open(prompt[:cut]), prompt[cut:])
+
+
+def _forget(scorer: Any) -> None:
+    """Drop cached beginnings, so that a prompt opened again is computed again."""
+    prefixes = [scorer.open([7]) for _ in range(scorer.free_lanes)]
+    for prefix in prefixes:
+        scorer.close(prefix)
+
+
+def _tokens(scorer: Any, seed: int, count: int) -> list[int]:
+    """Token ids that look like no other seed's from the first on."""
+    low, size = 100, scorer.tokenizer.size - 100
+    return [low + (seed * 7919 + i * (104729 + 2 * seed)) % size for i in range(count)]
+
+
+# -- the program ----------------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m thalweg.models.probe")
+    parser.add_argument("path")
+    parser.add_argument("--accelerate", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args(arguments)
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a fault is a result here: leave no core file behind
+    for accelerate in map(bool, options.accelerate):
+        result = {"accelerate": accelerate, **_measured(options.path, accelerate, options.quick)}
+        print(json.dumps(result), flush=True)
+
+
+def _measured(path: str, accelerate: bool, quick: bool) -> dict[str, Any]:
+    from thalweg.errors import Error
+    from thalweg.models.llama_cpp import LlamaCpp
+
+    started = time.perf_counter()
+    try:
+        scorer = LlamaCpp(path, streams=max(ROWS), context=256 if quick else 1024, accelerate=accelerate)
+    except Error as error:
+        return {"error": error.what}
+    result: dict[str, Any] = {"load_seconds": time.perf_counter() - started}
+    try:
+        result["sample"] = _sample(scorer)
+        if quick:
+            result["exact_rows"] = exact_rows(scorer, (4, 16), longest=24)
+        else:
+            result["prefill"] = prefill_rate(scorer)
+            result["decode"] = {str(n): decode_rate(scorer, n) for n in STREAMS}
+            result["exact_rows"] = exact_rows(scorer)
+    except Error as error:
+        return {"error": error.what}
+    finally:
+        scorer.free()
+    return result
+
+
+def _sample(scorer: Any) -> list[float]:
+    """A few logits after a fixed text of 64 tokens: settings of one file must nearly agree on them."""
+    forest = Forest()
+    prefix = scorer.open(_tokens(scorer, 60, 64))
+    node = forest.add(200, prefix=prefix)
+    logits = scorer.score(forest).logits(node)
+    scorer.close(prefix)
+    return [float(x) for x in logits[:: max(1, len(logits) // 32)]]
+
+
+if __name__ == "__main__":
+    main()

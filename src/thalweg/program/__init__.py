@@ -1,0 +1,25 @@
+"""Program: learned functions, flows, and everything that makes a run a run.
+
+Lives here: `Signature`, `Learned`, `Flow`, `Value`, `Session`, the store with journal and cache, state (parameters as
+data), type plans (`types/`), tables (`tables/`) and `TableRun`. A call goes `learned.py` -> `prompt.py` (what the model
+sees) -> `journal.py` (already answered?) -> a model's `submit`. May import `scheduling`, `decoding` and `models`.
+
+To change how calls are asked, write a `Strategy`; to add an output type, see `types/`. Nothing here knows tokens.
+"""
+
+from thalweg.program.events import Done, Event, Finished, Partial, Started, Token
+from thalweg.program.flow import Flow, flow
+from thalweg.program.learned import Learned, learned
+from thalweg.program.prompt import Rendered
+from thalweg.program.score import Score, Verdict
+from thalweg.program.session import Session, configure, current, using
+from thalweg.program.signature import Signature
+from thalweg.program.store import Call, Store
+from thalweg.program.strategy import Demonstration, Direct, Parameters, Strategy, show_inputs
+from thalweg.program.value import Failure, Value, gather
+
+__all__ = [
+    "Call", "Demonstration", "Direct", "Done", "Event", "Failure", "Finished", "Flow", "Learned", "Parameters",
+    "Partial", "Rendered", "Score", "Session", "Signature", "Started", "Store", "Strategy", "Token", "Value", "Verdict",
+    "configure", "current", "flow", "gather", "learned", "show_inputs", "using",
+]  # fmt: skip

@@ -1,0 +1,249 @@
+"""`Flow`: plain Python over learned functions, with the verbs of a learned function.
+
+A flow runs eagerly: its source is its meaning. Inside it every call is journalled under the flow's place in the run;
+`map` runs rows side by side in threads, and the engine batches whatever calls are under way. `state` collects the
+parameters of every learned function the flow reaches; `bind` returns a copy that uses other ones, changing nothing.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import inspect
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from thalweg.errors import StateMismatch, TypeNotSupported
+from thalweg.program import state as states
+from thalweg.program.events import Done, Event, Finished, Started
+from thalweg.program.journal import inside, scope_in_force
+from thalweg.program.learned import Learned, _in_thread
+from thalweg.program.mapping import map_rows
+from thalweg.program.session import Session, current, model_in_force, settings, store_in_force, using
+from thalweg.program.store import Call
+from thalweg.program.strategy import Parameters
+from thalweg.program.types import jsonable
+from thalweg.program.value import Failure, Value
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Flow(Generic[P, T]):
+    """A flow. Made by `@flow`, copied by `using` and `bind`."""
+
+    function: Callable[P, T]
+    own: Session = Session()
+    bound: Mapping[str, Parameters] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in functools.WRAPPER_ASSIGNMENTS:
+            if hasattr(self.function, name):
+                object.__setattr__(self, name, getattr(self.function, name))
+        object.__setattr__(self, "__wrapped__", self.function)
+
+    @functools.cached_property
+    def name(self) -> str:
+        return self.function.__qualname__.split("<locals>.")[-1]
+
+    @functools.cached_property
+    def signature(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    # -- the verbs --------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the flow."""
+        with using(**_said(self.own)), states.binding(self.bound):
+            session = current()
+            store = store_in_force(session) if session.journal is not False else None
+            scope = scope_in_force(store)
+            path = scope.next(self.name)
+            started = time.time()
+            error: BaseException | None = None
+            result: Any = None
+            try:
+                with inside(scope.child(path)):
+                    result = self.function(*args, **kwargs)
+                return result
+            except BaseException as problem:
+                error = problem
+                raise
+            finally:
+                if store is not None:
+                    store.record(
+                        Call(
+                            scope.run, path, "flow", self.name, None,
+                            json.dumps(jsonable({"args": list(args), **kwargs})), None, None,
+                            None if error else json.dumps(jsonable(result)),
+                            f"{type(error).__name__}: {error}" if error else None,
+                            None, None, started, time.time() - started,
+                        )  # fmt: skip
+                    )
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Value[T]:
+        """Run the flow in a thread of its own and go on; the `Value` is awaitable."""
+        future: Future[T] = Future()
+        context = contextvars.copy_context()
+
+        def run() -> None:
+            try:
+                future.set_result(context.run(self.__call__, *args, **kwargs))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=run, name=f"flow {self.name}", daemon=True).start()
+        return Value(future, path=self.name)
+
+    async def acall(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result, from async code."""
+        return await self.submit(*args, **kwargs)
+
+    def map(self, rows: Iterable[Any], *more: Iterable[Any], fail_fast: bool = False) -> list[T | Failure]:
+        """Results in order; rows run side by side and their calls are batched (see `Learned.map`)."""
+        session = self.own.over(current())
+        names = list(self.signature.parameters)
+        ahead = session.concurrency or 2 * max(1, model_in_force(session).capabilities.streams)
+        return map_rows(
+            self.submit, names, rows, more, fail_fast=fail_fast, session=session, title=self.name, ahead=ahead
+        )
+
+    def stream(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[Event]:
+        """`Started`, then `Finished` and `Done` with the result."""
+        yield Started(self.name)
+        result = self(*args, **kwargs)
+        yield Finished(self.name, result)
+        yield Done(result)
+
+    async def astream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Event]:
+        """`stream`, from async code."""
+        async for event in _in_thread(self.stream(*args, **kwargs)):
+            yield event
+
+    def sample(self, *args: Any, n: int = 1, temperature: float = 1.0, seed: int = 0, **kwargs: Any) -> list[T]:
+        """`n` runs with every learned step drawn at `temperature`. Equal seeds give equal results."""
+        runs = [
+            self.using(temperature=temperature, seed=seed * 1_000_003 + i).submit(*args, **kwargs) for i in range(n)
+        ]
+        return [run.result() for run in runs]
+
+    def distribution(self, *args: Any, **kwargs: Any) -> dict[T, float]:
+        """Not defined for flows: raises `TypeNotSupported`."""
+        raise TypeNotSupported(
+            f"The flow `{self.name}` is a program, whose result has no table of probabilities.",
+            f"Use `{self.name}.sample(x, n=...)`, or `distribution` of one of its learned functions: {self._names()}.",
+        )
+
+    def score(self, *args: Any, **kwargs: Any) -> float:
+        """Not defined for flows: raises `TypeNotSupported`."""
+        raise TypeNotSupported(
+            f"The flow `{self.name}` is a program, whose result has no log-probability.",
+            f"Use `score` of one of its learned functions: {self._names()}.",
+        )
+
+    def render(self, *args: Any, **kwargs: Any) -> Any:
+        """Not defined for flows: raises `TypeNotSupported`."""
+        raise TypeNotSupported(
+            f"The flow `{self.name}` has no single prompt.", f"Use `render` of its learned functions: {self._names()}."
+        )
+
+    # -- copies and parameters --------------------------------------------------------------------------------
+
+    def using(self, **said: Any) -> Flow[P, T]:
+        """A copy whose calls use other settings (see `Session`); a learned function's own settings still win."""
+        return replace(self, own=settings(**said).over(self.own))
+
+    def learned(self) -> dict[str, Learned[..., Any]]:
+        """The learned functions the flow reaches through names in its code, by state path (``triage.read``)."""
+        found: dict[str, Learned[..., Any]] = {}
+        for one in _reached(self.function, set()):
+            if all(one.origin != other.origin for other in found.values()):
+                found[f"{self.name}.{one.name}"] = one
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """Parameters of all learned functions as a flat dict of JSON values."""
+        with states.binding(self.bound):
+            return states.state_of(self.learned())
+
+    def bind(self, state: Mapping[str, Any]) -> Flow[P, T]:
+        """A copy that runs with the parameters in `state`."""
+        functions = self.learned()
+        parts: dict[str, dict[str, Any]] = {}
+        for key, value in state.items():
+            path = key.rpartition("/")[0]
+            if path not in functions:
+                raise StateMismatch(f"{key!r} is no parameter of `{self.name}`.", f"It has: {', '.join(functions)}.")
+            parts.setdefault(path, {})[key] = value
+        bound = dict(self.bound)
+        for path, part in parts.items():
+            one = functions[path]
+            base = bound.get(one.origin) or one.changed or one.parameters
+            bound[one.origin] = states.parameters_from(path, one.signature, base, part)
+        return replace(self, bound=bound)
+
+    def save(self, path: str | Path) -> None:
+        """Write the state as readable JSON, with a version and each contract's hash."""
+        with states.binding(self.bound):
+            states.save(path, self.name, self.learned())
+
+    def load(self, path: str | Path) -> Flow[P, T]:
+        """A copy with the parameters saved at `path`. Raises `StateMismatch` saying what changed."""
+        return self.bind(states.load(path, self.learned()))
+
+    def _names(self) -> str:
+        return ", ".join(f"`{one.name}`" for one in self.learned().values()) or "it has none"
+
+
+def _reached(function: Any, seen: set[int]) -> Iterator[Learned[..., Any]]:
+    """Learned functions that a function's code names, directly or through flows and plain functions of its module."""
+    function = inspect.unwrap(function) if callable(function) else function
+    code = getattr(function, "__code__", None)
+    if code is None or id(code) in seen:
+        return
+    seen.add(id(code))
+    variables = inspect.getclosurevars(function)
+    scope = {**variables.globals, **variables.nonlocals}
+    for name in _names_in_order(code, scope):
+        one = scope[name]
+        if isinstance(one, Learned):
+            yield one
+        elif isinstance(one, Flow):
+            yield from _reached(one.function, seen)
+        elif inspect.isfunction(one) and one.__module__ == function.__module__:
+            yield from _reached(one, seen)
+
+
+def _names_in_order(code: Any, scope: Mapping[str, Any]) -> list[str]:
+    names = list(dict.fromkeys((*code.co_names, *code.co_freevars)))
+    for constant in code.co_consts:  # comprehensions and inner functions
+        if inspect.iscode(constant):
+            names += _names_in_order(constant, scope)
+    return [name for name in dict.fromkeys(names) if name in scope]
+
+
+def _said(session: Session) -> dict[str, Any]:
+    return {name: value for name, value in vars(session).items() if value is not None}
+
+
+@overload
+def flow(function: Callable[P, T], /) -> Flow[P, T]: ...
+@overload
+def flow(**said: Any) -> Callable[[Callable[P, T]], Flow[P, T]]: ...
+def flow(function: Callable[P, T] | None = None, /, **said: Any) -> Any:
+    """Make a function a flow. Bare (``@flow``) or with settings for everything inside (``@flow(seed=1)``)."""
+    if function is None:
+        own = settings(**said)
+        return lambda function: Flow(function, own)
+    if not inspect.isfunction(function):
+        raise TypeError(f"@flow takes a function, not {function!r}")
+    return Flow(function)
+
+

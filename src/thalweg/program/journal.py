@@ -1,0 +1,233 @@
+"""The journal of a run: where a call stands, whether it was already answered, and writing down what came of it.
+
+A `Scope` is a place in a run ("row 17/triage#0/"); the n-th call of a function inside it has the path
+"row 17/triage#0/read#n". A resumed run finds its calls by these paths; a different call at the same path means the
+program is not the one recorded, which is an error (`NonDeterminism`) and never a silent reuse.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from thalweg.errors import NonDeterminism
+from thalweg.models.request import Answer, Request
+from thalweg.models.request_codec import answer_from_json, answer_to_json, request_key
+from thalweg.program.session import Session, store_in_force
+from thalweg.program.store import Call, Store
+from thalweg.program.value import Value
+
+
+@dataclass
+class Meter:
+    """Counters of a run, shared by its scopes. Calls answered by the cache or the journal count as `reused`."""
+
+    calls: int = 0
+    reused: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    forced_tokens: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, answer: Answer, *, reused: bool) -> None:
+        usage = answer.usage
+        with self._lock:
+            self.calls += 1
+            if reused:
+                self.reused += 1
+                return
+            self.prompt_tokens += usage.prompt_tokens
+            self.cached_tokens += usage.cached_tokens
+            self.output_tokens += usage.output_tokens
+            self.forced_tokens += usage.forced_tokens
+
+
+@dataclass(eq=False)
+class Scope:
+    """A place in a run.
+
+    Args:
+        run: the run's id. path: of this place, "" or ending in "/".
+        replay: answer calls from the journal where it has them.
+        answers: the calls answered inside this scope so far, with their formats (`tokens`, `confidence`).
+    """
+
+    run: str
+    path: str = ""
+    replay: bool = False
+    meter: Meter = field(default_factory=Meter)
+    answers: list[tuple[Request, Answer]] = field(default_factory=list)
+    _counts: dict[str, int] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def next(self, function: str) -> str:
+        with self._lock:
+            count = self._counts.get(function, 0)
+            self._counts[function] = count + 1
+        return f"{self.path}{function}#{count}"
+
+    def child(self, path: str) -> Scope:
+        return Scope(self.run, path + "/", self.replay, self.meter, self.answers)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the calls in this scope, prompts and answers, however they were obtained."""
+        return sum(answer.usage.prompt_tokens + answer.usage.output_tokens for _, answer in self.answers)
+
+    @property
+    def confidence(self) -> float:
+        """How sure the model was here: the product over calls that decide between finitely many values; without
+        such calls, the least per-token probability (geometric mean) of the others; nan without calls."""
+        decisions: list[float] = []
+        texts: list[float] = []
+        for request, answer in self.answers:
+            if answer.probabilities:
+                decisions.append(max(answer.probabilities))
+            elif math.isnan(answer.logprob) or request.want == "score":
+                continue
+            elif request.format.kind == "choices":
+                decisions.append(math.exp(answer.logprob))
+            else:
+                drawn = max(1, answer.usage.output_tokens - answer.usage.forced_tokens)
+                texts.append(math.exp(answer.logprob / drawn))
+        if decisions:
+            return math.prod(sorted(decisions))  # sorted: calls may finish in any order, the product must not vary
+        return min(texts, default=float("nan"))
+
+
+_scope: ContextVar[Scope | None] = ContextVar("thalweg_scope", default=None)
+_ambient: dict[int, Scope] = {}
+_ambient_lock = threading.Lock()
+
+
+def new_run_id(prefix: str) -> str:
+    return f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+
+
+def scope_in_force(store: Store | None) -> Scope:
+    """The scope of the running flow or row; outside of any, one run for the whole process and store."""
+    scope = _scope.get()
+    if scope is not None:
+        return scope
+    key = id(store)
+    found = _ambient.get(key)
+    if found is None:
+        with _ambient_lock:
+            found = _ambient.get(key)
+            if found is None:
+                found = Scope(new_run_id("script"))
+                if store is not None:
+                    store.begin(found.run, "script", "", {})
+                _ambient[key] = found
+    if len(found.answers) > 10_000:  # nobody asks a script's scope for its confidence
+        found.answers.clear()
+    return found
+
+
+@contextmanager
+def inside(scope: Scope) -> Iterator[Scope]:
+    token = _scope.set(scope)
+    try:
+        yield scope
+    finally:
+        _scope.reset(token)
+
+
+def submit_call(
+    function: str,
+    request: Request,
+    model: Any,
+    session: Session,
+    *,
+    inputs: Callable[[], str],
+    decode: Callable[[Answer], tuple[Any, Any]],
+    observe: Callable[[str], None] | None = None,
+) -> Value[Any]:
+    """Answer one request through journal, cache and model, in that order, and write it down before anyone sees it.
+
+    Args:
+        inputs: JSON of the inputs, for the journal.
+        decode: from the answer to (value, JSON form of the value).
+    """
+    journal = session.journal is not False
+    cache = session.cache is not False
+    store = store_in_force(session) if journal or cache else None
+    scope = scope_in_force(store if journal else None)
+    path = scope.next(function)
+    started = time.time()
+    key = request_key(request, model.identity)
+    future: Future[Any] = Future()
+
+    def settle(answer: Answer | None, error: BaseException | None, *, text: str | None = None, write: bool = True) -> None:
+        value: Any = None
+        packed: Any = None
+        if error is None and answer is not None:
+            try:
+                value, packed = decode(answer)
+            except Exception as problem:
+                error = problem
+        if answer is not None:
+            scope.answers.append((request, answer))
+            scope.meter.add(answer, reused=text is not None)
+        if store is not None and write:
+            try:
+                done = text if text is not None else (answer_to_json(answer) if answer is not None else None)
+                fresh = cache and text is None and error is None
+                if journal:
+                    prompt = request.prefix + request.suffix or json.dumps(
+                        [[message.role, message.content] for message in request.messages]
+                    )
+                    store.record(
+                        Call(
+                            scope.run, path, request.want, function, key, inputs(), prompt, done,
+                            json.dumps(packed) if error is None else None,
+                            f"{type(error).__name__}: {error}" if error else None,
+                            model.identity, request.sampling.seed, started, time.time() - started,
+                        ),  # fmt: skip
+                        cache=fresh,
+                    )
+                elif fresh and done is not None:
+                    store.remember(key, done, model.identity)
+            except Exception as problem:
+                error = problem
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(value)
+
+    if scope.replay and journal and store is not None:
+        recorded = store.call(scope.run, path)
+        if recorded is not None and recorded.key != key:
+            raise NonDeterminism(
+                f"At {path} the run {scope.run} recorded another call than the program now makes.",
+                "Give the same command on the same program and data, or start over with --fresh.",
+            )
+        if recorded is not None and recorded.answer and not recorded.error:
+            settle(answer_from_json(recorded.answer), None, text=recorded.answer, write=False)
+            return Value(future, path=path)
+    if cache and store is not None:
+        text = store.cached(key)
+        if text is not None:
+            settle(answer_from_json(text), None, text=text)
+            return Value(future, path=path)
+
+    def finished(inner: Future[Answer]) -> None:
+        if inner.cancelled():
+            future.cancel()
+            return
+        error = inner.exception()
+        settle(None if error else inner.result(), error)
+
+    inner = model.submit(request, observe) if observe is not None else model.submit(request)
+    inner.add_done_callback(finished)
+    return Value(future, path=path)

@@ -1,0 +1,397 @@
+"""`Learned`: a Python function whose body is learned - a conditional distribution p(value | inputs, instruction, type).
+
+`@learned` reads the contract from the function's types and docstring. Calling it draws a value of the declared type
+from the model in force; every other verb looks at the same distribution. Settings and parameters are frozen data:
+`using` and `bind` return copies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import json
+import queue
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from thalweg.errors import ContextOverflow, ModelError, TypeNotSupported, UnsupportedByBackend
+from thalweg.models.request import Answer, Format, Request, Sampling
+from thalweg.program import state as states
+from thalweg.program.events import Done, Event, Finished, Partial, Started, Token, partial_value
+from thalweg.program.journal import submit_call
+from thalweg.program.mapping import map_rows
+from thalweg.program.prompt import Prompter, Rendered
+from thalweg.program.session import Session, current, model_in_force, settings
+from thalweg.program.signature import Signature, has_body
+from thalweg.program.strategy import Demonstration, Direct, Parameters
+from thalweg.program.types import jsonable
+from thalweg.program.value import Failure, Value
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Learned(Generic[P, T]):
+    """A learned function. Made by `@learned`, copied by `using` and `bind`."""
+
+    function: Callable[P, T]
+    own: Session = Session()
+    changed: Parameters | None = None
+
+    def __post_init__(self) -> None:
+        for name in functools.WRAPPER_ASSIGNMENTS:
+            if hasattr(self.function, name):
+                object.__setattr__(self, name, getattr(self.function, name))
+        object.__setattr__(self, "__wrapped__", self.function)
+        # Types are compiled now where they can be, so that a mistake shows where it is made.
+        try:
+            self.signature  # noqa: B018
+        except TypeNotSupported as error:
+            if "names something undefined" not in error.what:
+                raise
+
+    # -- what it is -------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def signature(self) -> Signature:
+        return Signature.of(self.function)
+
+    @property
+    def name(self) -> str:
+        return self.signature.name
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters in force: bound by a running flow, else this function's own."""
+        return states.bound_parameters(self.origin) or self.changed or self._first
+
+    @functools.cached_property
+    def origin(self) -> str:
+        """What this function is, however it was copied."""
+        return f"{self.function.__module__}:{self.function.__qualname__}"
+
+    @functools.cached_property
+    def _first(self) -> Parameters:
+        return Parameters(self.signature.instruction)
+
+    @functools.cached_property
+    def _prompter(self) -> Prompter:
+        return Prompter(self.signature)
+
+    # -- the verbs --------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """A value: the most likely one under the decoder in force (greedy unless told otherwise)."""
+        return self.submit(*args, **kwargs).result()
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Value[T]:
+        """Start the call and go on; the `Value` is awaitable and has `.result(timeout)`."""
+        inputs = self.signature.bind(args, kwargs)
+        session = self._session()
+        if session.mode == "python":
+            return self._run_body(inputs)
+        try:
+            value: Value[T] = self._submit(inputs, session)
+        except ModelError:
+            if session.mode == "fallback":
+                return self._run_body(inputs)
+            raise
+        return self._or_body(value, inputs) if session.mode == "fallback" else value
+
+    async def acall(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The value, from async code."""
+        return await self.submit(*args, **kwargs)
+
+    def map(self, rows: Iterable[Any], *more: Iterable[Any], fail_fast: bool = False) -> list[T | Failure]:
+        """Results in order for many rows, batched as one workload.
+
+        A row is a dict of inputs by name, a tuple by position, or the only input; several iterables are zipped. A
+        failing row becomes a `Failure` (false in a condition) unless `fail_fast`.
+        """
+        names = [field.name for field in self.signature.inputs]
+        return map_rows(self.submit, names, rows, more, fail_fast=fail_fast, session=self._session(), title=self.name)
+
+    def stream(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[Event]:
+        """Typed events while the value is written: `Started`, `Token`, `Partial`, `Finished`, `Done`."""
+        events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
+        inputs = self.signature.bind(args, kwargs)
+        session = self._session()
+        kind = self.signature.output.format.kind
+        told = ""
+        path = self.name
+
+        def observe(text: str) -> None:
+            nonlocal told
+            events.put(Token(path, text[len(told) :]))
+            told = text
+            if (partial := partial_value(text, kind)) is not None:
+                events.put(Partial(path, partial))
+
+        def finished(future: Future[T]) -> None:
+            error = future.exception()
+            if error is not None:
+                events.put(error)
+            else:
+                events.put(Finished(path, future.result()))
+                events.put(Done(future.result()))
+
+        yield Started(path)
+        if session.mode == "python":
+            self._run_body(inputs).add_done_callback(finished)
+        else:
+            self._submit(inputs, session, observe=observe).add_done_callback(finished)
+        while True:
+            event = events.get()
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+            if isinstance(event, Done):
+                return
+
+    async def astream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Event]:
+        """`stream`, from async code."""
+        async for event in _in_thread(self.stream(*args, **kwargs)):
+            yield event
+
+    def sample(self, *args: Any, n: int = 1, temperature: float = 1.0, seed: int = 0, **kwargs: Any) -> list[T]:
+        """`n` independent draws from the constrained distribution. Equal seeds give equal draws."""
+        inputs = self.signature.bind(args, kwargs)
+        drawn = [
+            self._submit(inputs, settings(temperature=temperature, seed=seed * 1_000_003 + i).over(self._session()))
+            for i in range(n)
+        ]
+        return [value.result() for value in drawn]
+
+    def distribution(self, *args: P.args, **kwargs: P.kwargs) -> dict[T, float]:
+        """Probability of every value of a finite type; they sum to 1. The law that `sample` draws from.
+
+        Raises `TypeNotSupported` for types with infinitely (or more than 512) many values.
+        """
+        value: Value[dict[T, float]] = self.submit_distribution(*args, **kwargs)
+        return value.result()
+
+    def submit_distribution(self, *args: P.args, **kwargs: P.kwargs) -> Value[dict[T, float]]:
+        """`distribution`, started without waiting."""
+        output = self.signature.output
+        values = output.values()
+        if values is None or output.format.kind != "choices":
+            raise TypeNotSupported(
+                f"`{self.name}` returns one of infinitely many values, which have no table of probabilities.",
+                "Use `sample` for draws or `score` for the probability of one value.",
+            )
+
+        def decode(answer: Answer) -> tuple[dict[Any, float], Any]:
+            found = list(zip(values, answer.probabilities, strict=True))
+            table = [[output.to_json(value), p] for value, p in found]
+            try:
+                return dict(found), table
+            except TypeError:  # unhashable values: their texts stand for them
+                return dict(zip(output.format.choices, answer.probabilities, strict=True)), table
+
+        inputs = self.signature.bind(args, kwargs)
+        return self._submit(inputs, self._session(), want="distribution", decode=decode)
+
+    def score(self, *args: Any, value: Any = ..., **kwargs: Any) -> float:
+        """Natural log-probability of a given value: ``f.score(x, value)`` or ``f.score(x, value=value)``."""
+        if value is ...:
+            *args_, value = args
+            args = tuple(args_)
+        text = self.signature.output.encode(value)
+        inputs = self.signature.bind(args, kwargs)
+
+        def decode(answer: Answer) -> tuple[float, float]:
+            return answer.logprob, answer.logprob
+
+        return self._submit(inputs, self._session(), want="score", target=text, decode=decode).result()
+
+    def render(self, *args: P.args, **kwargs: P.kwargs) -> Rendered:
+        """Exactly what the model would see: text, tokens, constraint. Calls nothing."""
+        session = self._session()
+        request = self._request(self.signature.bind(args, kwargs), session, model_in_force(session))
+        return Rendered.of(request, model_in_force(session))
+
+    # -- copies and parameters --------------------------------------------------------------------------------
+
+    def using(self, **said: Any) -> Learned[P, T]:
+        """A copy with other settings (see `Session`)."""
+        return self._copy(own=settings(**said).over(self.own))
+
+    def bind(self, state: Mapping[str, Any]) -> Learned[P, T]:
+        """A copy with parameters replaced from a state: ``{"read/instruction": "...", ...}``."""
+        return self._copy(changed=states.parameters_from(self.name, self.signature, self.parameters, state))
+
+    def with_instruction(self, instruction: str) -> Learned[P, T]:
+        return self._copy(changed=replace(self.parameters, instruction=instruction))
+
+    def with_demonstrations(self, *demonstrations: tuple[Any, Any] | Demonstration) -> Learned[P, T]:
+        """A copy with worked examples: pairs of (inputs, output), inputs as `map` takes a row."""
+        made = []
+        names = [field.name for field in self.signature.inputs]
+        for index, one in enumerate(demonstrations):
+            if isinstance(one, Demonstration):
+                made.append(one)
+                continue
+            row, output = one
+            args, kwargs = states.row_arguments(names, row, index)
+            self.signature.output.encode(output)  # a wrong example fails here, not in the middle of a run
+            made.append(Demonstration(self.signature.bind(args, kwargs), output))
+        return self._copy(changed=replace(self.parameters, demonstrations=tuple(made)))
+
+    def state(self) -> dict[str, Any]:
+        """Parameters as a flat dict of JSON values."""
+        return states.state_of({self.name: self})
+
+    def save(self, path: str | Path) -> None:
+        """Write the state as readable JSON, with a version and the contract's hash."""
+        states.save(path, self.name, {self.name: self})
+
+    def load(self, path: str | Path) -> Learned[P, T]:
+        """A copy with the parameters saved at `path`. Raises `StateMismatch` saying what changed."""
+        return self.bind(states.load(path, {self.name: self}))
+
+    def _copy(self, **changes: Any) -> Learned[P, T]:
+        copy = replace(self, **changes)
+        for name in ("signature", "_prompter", "_first"):  # what does not change is not worked out again
+            if name in self.__dict__:
+                copy.__dict__[name] = self.__dict__[name]
+        return copy
+
+    # -- one call ---------------------------------------------------------------------------------------------
+
+    def _session(self) -> Session:
+        session = current()
+        return self.own.over(session) if self.own is not _NOTHING else session
+
+    def _submit(
+        self,
+        inputs: dict[str, Any],
+        session: Session,
+        *,
+        want: Any = "value",
+        target: str = "",
+        decode: Callable[[Answer], tuple[Any, Any]] | None = None,
+        observe: Callable[[str], None] | None = None,
+    ) -> Value[Any]:
+        model = model_in_force(session)
+        if want != "value" and model.capabilities.logits == "none" and "recorded" not in model.name:
+            raise UnsupportedByBackend(
+                f"{model.name} returns no probabilities, which `{want}` of `{self.name}` needs.",
+                "Use a local model, or `sample`.",
+            )
+        request = self._request(inputs, session, model, want, target)
+        return submit_call(
+            self.name,
+            request,
+            model,
+            session,
+            inputs=lambda: json.dumps(jsonable(inputs)),
+            decode=decode or self._decode,
+            observe=observe,
+        )
+
+    def _decode(self, answer: Answer) -> tuple[Any, Any]:
+        output = self.signature.output
+        value = output.decode(answer.text)
+        return value, output.to_json(value)
+
+    def _request(
+        self, inputs: dict[str, Any], session: Session, model: Any, want: Any = "value", target: str = ""
+    ) -> Request:
+        format: Format = self.signature.output.format
+        sampling = Sampling(
+            session.temperature or 0.0,
+            1.0 if session.top_p is None else session.top_p,
+            session.top_k or 0,
+            session.seed or 0,
+            session.max_tokens or 512,
+        )
+        strategy = session.strategy or _DIRECT
+        parameters = self.parameters
+        messages, prefix, suffix = self._prompter.prompt(strategy, parameters, inputs, model)
+        reserve = self._prompter.reserve
+        request = Request(messages, format, sampling, prefix, suffix, want, target, reserve)
+        if session.overflow == "truncate":
+            request = self._truncated(request, strategy, parameters, inputs, model)
+        return request
+
+    def _truncated(self, request: Request, strategy: Any, parameters: Parameters, inputs: Mapping[str, Any], model: Any) -> Request:
+        limit = model.capabilities.context
+        if not limit or not hasattr(model, "prompt_tokens"):
+            return request
+        room = limit - min(request.sampling.max_tokens, 256) - 8
+        while (excess := len(model.prompt_tokens(request)) - room) > 0:
+            texts = {name: value for name, value in inputs.items() if isinstance(value, str)}
+            longest = max(texts, key=lambda name: len(texts[name]), default=None)
+            if longest is None or not texts[longest]:
+                raise ContextOverflow(
+                    f"The prompt of `{self.name}` has {excess} tokens too many, and no text input is left to cut.",
+                    "Shorten the instruction or the demonstrations, or load the model with a larger `context`.",
+                )
+            text = texts[longest]
+            share = len(text) / max(1, len(model.tokenizer.encode(text)))
+            inputs = {**inputs, longest: text[: max(0, len(text) - max(1, int(excess * share)))]}
+            messages, prefix, suffix = self._prompter.prompt(strategy, parameters, dict(inputs), model)
+            request = replace(request, messages=messages, prefix=prefix, suffix=suffix)
+        return request
+
+    def _run_body(self, inputs: dict[str, Any]) -> Value[T]:
+        future: Future[T] = Future()
+        try:
+            if not has_body(self.function):
+                raise TypeNotSupported(
+                    f"`{self.name}` has no Python body to run.", 'Write one, or use mode="model".'
+                )
+            future.set_result(self.function(**inputs))  # type: ignore[call-arg]
+        except Exception as error:
+            future.set_exception(error)
+        return Value(future, path=self.name)
+
+    def _or_body(self, value: Value[T], inputs: dict[str, Any]) -> Value[T]:
+        future: Future[T] = Future()
+
+        def finished(inner: Future[T]) -> None:
+            source = self._run_body(inputs) if isinstance(inner.exception(), ModelError) else value
+            error = source.exception()
+            future.set_exception(error) if error else future.set_result(source.result())
+
+        value.add_done_callback(finished)
+        return Value(future, path=value.path)
+
+
+_DIRECT = Direct()
+_NOTHING = Session()
+
+
+@overload
+def learned(function: Callable[P, T], /) -> Learned[P, T]: ...
+@overload
+def learned(**said: Any) -> Callable[[Callable[P, T]], Learned[P, T]]: ...
+def learned(function: Callable[P, T] | None = None, /, **said: Any) -> Any:
+    """Make a function learned. Bare (``@learned``) or with settings (``@learned(temperature=0.7)``).
+
+    Example:
+        >>> @learned
+        ... def urgent(mail: str) -> bool:
+        ...     \"\"\"Does this mail need an answer today?\"\"\"
+    """
+    if function is None:
+        own = settings(**said)
+        return lambda function: Learned(function, own)
+    if not inspect.isfunction(function):
+        raise TypeError(f"@learned takes a function, not {function!r}")
+    return Learned(function, _NOTHING)
+
+
+async def _in_thread(events: Iterator[Event]) -> AsyncIterator[Event]:
+    """Drive a blocking iterator from async code without blocking the loop."""
+    end = object()
+    while (event := await asyncio.to_thread(next, events, end)) is not end:
+        yield event  # type: ignore[misc]
+
+
+__all__ = ["Learned", "learned"]

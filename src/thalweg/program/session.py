@@ -1,0 +1,220 @@
+"""`Session`: what is in force - model, sampling, cache, journal, store. One context variable and one process default.
+
+Precedence: argument of `using` on a function > `with tw.using(...)` > `tw.configure(...)` > environment
+(`THALWEG_MODEL`, `THALWEG_STORE`) > default. Threads started by the library inherit the context; a plain
+`threading.Thread` sees the process default.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from thalweg.errors import ModelError
+from thalweg.program.store import Store
+
+DEFAULT_MODEL = "smollm2-135m"
+
+
+@dataclass(frozen=True)
+class Session:
+    """Settings in force; None means "not said here".
+
+    Args:
+        model: a name, path or URL form (see `thalweg.models.load`), or a model object.
+        temperature, top_p, top_k, seed, max_tokens: sampling (greedy, 1.0, no limit, 0, 512 by default).
+        overflow: what to do with a prompt longer than the context: ``error`` (default) or ``truncate`` the longest input.
+        mode: ``model`` (default), ``python`` runs the function's own body, ``fallback`` runs it when the model fails.
+        strategy: how calls are asked.
+        cache: answer equal calls from the store (default on). journal: record every call (default on).
+        store: folder of the store (default ``.thalweg`` in the working directory).
+        concurrency: rows of a flow run side by side (default: twice the model's streams).
+        progress: show progress bars (default: when standard error is a terminal).
+    """
+
+    model: Any = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
+    overflow: Literal["error", "truncate"] | None = None
+    mode: Literal["model", "python", "fallback"] | None = None
+    strategy: Any = None
+    cache: bool | None = None
+    journal: bool | None = None
+    store: Any = None
+    concurrency: int | None = None
+    progress: bool | None = None
+
+    def over(self, below: Session) -> Session:
+        """These settings, those of `below` where nothing is said here."""
+        said = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
+        return replace(below, **said) if said else below
+
+
+_NAMES = tuple(field.name for field in fields(Session))
+_default = Session()
+_layers: ContextVar[Session | None] = ContextVar("thalweg_session", default=None)
+_models: dict[str, Any] = {}
+_wrapped: dict[int, Any] = {}
+_stores: dict[str, Store] = {}
+_lock = threading.RLock()
+_noted = False
+
+
+def settings(**said: Any) -> Session:
+    """A `Session` from keyword arguments. Raises `TypeError` naming what there is."""
+    unknown = sorted(set(said) - set(_NAMES))
+    if unknown:
+        raise TypeError(f"unknown setting {unknown[0]!r}; there are: {', '.join(_NAMES)}")
+    checks: Mapping[str, tuple[Any, ...]] = {
+        "overflow": ("error", "truncate"), "mode": ("model", "python", "fallback"),
+    }  # fmt: skip
+    for name, options in checks.items():
+        if said.get(name) not in (None, *options):
+            raise ValueError(f"{name}={said[name]!r}; choose one of {', '.join(options)}")
+    temperature = said.get("temperature")
+    if temperature is not None and not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature={temperature!r}; give a number from 0 (greedy) upwards")
+    top_p = said.get("top_p")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p={top_p!r}; give a share above 0, up to 1")
+    for name in ("max_tokens", "concurrency"):
+        if said.get(name) is not None and said[name] < 1:
+            raise ValueError(f"{name}={said[name]!r}; give at least 1")
+    return Session(**said)
+
+
+def configure(**said: Any) -> Session:
+    """Set the process-wide defaults, for scripts and notebooks. Returns the session now in force."""
+    global _default
+    _default = settings(**said).over(_default)
+    return current()
+
+
+@contextmanager
+def using(**said: Any) -> Iterator[Session]:
+    """Settings for the calls inside a ``with`` block (and the threads the library starts for them)."""
+    layer = settings(**said).over(_layers.get() or Session())
+    token = _layers.set(layer)
+    try:
+        yield current()
+    finally:
+        _layers.reset(token)
+
+
+def current() -> Session:
+    """The session in force here."""
+    layer = _layers.get()
+    return layer.over(_default) if layer is not None else _default
+
+
+def model_in_force(session: Session) -> Any:
+    """The session's model, loaded once per process and name: an object with `submit`, `identity`, `capabilities`."""
+    spec = session.model
+    if isinstance(spec, str):
+        found = _models.get(spec)
+        if found is not None:
+            return found
+    elif spec is not None and hasattr(spec, "submit"):
+        return spec
+    return _load(spec)
+
+
+def _load(spec: Any) -> Any:
+    global _noted
+    with _lock:
+        if spec is None:
+            name = os.environ.get("THALWEG_MODEL")
+            if not name:
+                name = DEFAULT_MODEL
+                if not _noted:
+                    _noted = True
+                    print(
+                        f"thalweg: no model was chosen; using the packaged {name} "
+                        '(choose with tw.configure(model=...) or THALWEG_MODEL)',
+                        file=sys.stderr,
+                    )
+            spec = name
+        if not isinstance(spec, str):
+            if hasattr(spec, "score") and hasattr(spec, "open"):
+                if id(spec) not in _wrapped:
+                    from thalweg.scheduling import Engine
+
+                    _wrapped[id(spec)] = Engine(spec)
+                return _wrapped[id(spec)]
+            raise ModelError(
+                f"{spec!r} is not a model.", 'Give a name such as "smollm2-135m", a .gguf path, or a model object.'
+            )
+        if spec not in _models:
+            from thalweg.models import load
+
+            model = load(spec)
+            if not hasattr(model, "submit"):
+                from thalweg.scheduling import Engine
+
+                model = Engine(model)
+            _models[spec] = model
+        return _models[spec]
+
+
+def store_in_force(session: Session) -> Store:
+    """The session's store, opened once per folder."""
+    if isinstance(session.store, Store):
+        return session.store
+    folder = str(Path(session.store or os.environ.get("THALWEG_STORE") or ".thalweg").absolute())
+    found = _stores.get(folder)
+    if found is None:
+        with _lock:
+            found = _stores.get(folder)
+            if found is None:
+                found = _stores[folder] = Store(folder)
+    return found
+
+
+def reset() -> None:
+    """Forget defaults, loaded models and open stores (for tests)."""
+    global _default
+    with _lock:
+        _default = Session()
+        for model in {id(one): one for one in (*_models.values(), *_wrapped.values())}.values():
+            model.close()
+        for store in _stores.values():
+            store.close()
+        _models.clear()
+        _wrapped.clear()
+        _stores.clear()
+
+
+def in_force() -> list[tuple[str, Any, str]]:
+    """(setting, value, where it comes from), for `thalweg doctor`."""
+    layer = _layers.get() or Session()
+    rows: list[tuple[str, Any, str]] = []
+    for name in _NAMES:
+        for source, value in (("using", getattr(layer, name)), ("configure", getattr(_default, name))):
+            if value is not None:
+                rows.append((name, value, source))
+                break
+        else:
+            variable = {"model": "THALWEG_MODEL", "store": "THALWEG_STORE"}.get(name)
+            if variable and os.environ.get(variable):
+                rows.append((name, os.environ[variable], f"environment {variable}"))
+            else:
+                rows.append((name, _DEFAULTS.get(name), "default"))
+    return rows
+
+
+_DEFAULTS = {
+    "model": DEFAULT_MODEL, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "seed": 0, "max_tokens": 512,
+    "overflow": "error", "mode": "model", "strategy": "direct", "cache": True, "journal": True, "store": ".thalweg",
+    "concurrency": "2 x streams", "progress": "on a terminal",
+}  # fmt: skip
+

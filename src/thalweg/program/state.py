@@ -1,0 +1,128 @@
+"""A program's state: the parameters of its learned functions as flat, readable JSON.
+
+Keys are paths such as ``triage.read/instruction``. A saved file carries a version and each function's contract, and is
+refused with the list of changes when the code has moved on. Loading executes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from thalweg.errors import DataError, StateMismatch
+from thalweg.program.signature import Signature, row_inputs
+from thalweg.program.strategy import Demonstration, Parameters
+
+VERSION = 1
+_KINDS = ("instruction", "demonstrations", "adapter")
+_bound: ContextVar[Mapping[str, Parameters]] = ContextVar("thalweg_bound_parameters", default={})
+
+
+def bound_parameters(origin: str) -> Parameters | None:
+    """What the running flow has bound for a learned function."""
+    bound = _bound.get()
+    return bound.get(origin) if bound else None
+
+
+@contextmanager
+def binding(parameters: Mapping[str, Parameters]) -> Iterator[None]:
+    """Bind parameters by origin for the calls inside; inner flows override outer ones."""
+    if not parameters:
+        yield
+        return
+    token = _bound.set({**_bound.get(), **parameters})
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+def row_arguments(names: list[str], row: Any, index: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return row_inputs(names, row, index)
+
+
+def state_of(functions: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of learned functions by path."""
+    state: dict[str, Any] = {}
+    for path, function in functions.items():
+        parameters: Parameters = function.parameters
+        state[f"{path}/instruction"] = parameters.instruction
+        state[f"{path}/demonstrations"] = [one.to_json(function.signature) for one in parameters.demonstrations]
+        state[f"{path}/adapter"] = parameters.adapter
+    return state
+
+
+def parameters_from(path: str, signature: Signature, base: Parameters, state: Mapping[str, Any]) -> Parameters:
+    """`base` with what `state` says of `path`. Raises `StateMismatch` for keys that are no parameter."""
+    for key in state:
+        where, _, kind = key.rpartition("/")
+        if where != path or kind not in _KINDS:
+            raise StateMismatch(
+                f"{key!r} is no parameter of `{path}`.",
+                f"There are: {', '.join(f'{path}/{kind}' for kind in _KINDS)}.",
+            )
+    demonstrations = base.demonstrations
+    if f"{path}/demonstrations" in state:
+        try:
+            demonstrations = tuple(
+                Demonstration.from_json(one, signature) for one in state[f"{path}/demonstrations"]
+            )
+        except (DataError, KeyError, TypeError) as error:
+            raise StateMismatch(
+                f"A demonstration of `{path}` does not fit its signature ({error}).", "Correct or remove it."
+            ) from error
+    return Parameters(
+        str(state.get(f"{path}/instruction", base.instruction)),
+        demonstrations,
+        state.get(f"{path}/adapter", base.adapter),
+    )
+
+
+def save(path: str | os.PathLike[str], program: str, functions: Mapping[str, Any]) -> None:
+    """Write the state of `functions`, atomically."""
+    content = {
+        "thalweg": VERSION,
+        "program": program,
+        "contracts": {
+            name: {"digest": one.signature.digest, **one.signature.contract} for name, one in functions.items()
+        },
+        "state": state_of(functions),
+    }
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(part, target)
+    except OSError as error:
+        raise StateMismatch(f"{target} cannot be written ({error.strerror}).", "Choose a writable path.") from error
+
+
+def load(path: str | os.PathLike[str], functions: Mapping[str, Any]) -> dict[str, Any]:
+    """The state in a saved file, checked against the contracts of `functions`. Raises `StateMismatch`."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StateMismatch(f"{path} is not a readable saved program ({error}).", "Give a file made by `save`.") from error
+    if not isinstance(content, dict) or content.get("thalweg") != VERSION or not isinstance(content.get("state"), dict):
+        raise StateMismatch(
+            f"{path} is not a saved program of version {VERSION}.", "Save it again with this version of Thalweg."
+        )
+    contracts = content.get("contracts", {})
+    changes = [f"`{name}` is not part of the program any more" for name in contracts if name not in functions]
+    changes += [f"`{name}` is new" for name in functions if name not in contracts]
+    for name, function in functions.items():
+        saved = contracts.get(name)
+        if saved is not None and saved.get("digest") != function.signature.digest:
+            details = function.signature.differences(saved) or ["the types changed in a detail of their classes"]
+            changes += [f"`{name}`: {detail}" for detail in details]
+    if changes:
+        raise StateMismatch(
+            f"{path} was saved for other signatures: {'; '.join(changes)}.",
+            "Load it into the program it was made for, or optimise the new one again.",
+        )
+    return content["state"]

@@ -1,0 +1,257 @@
+"""The project's store: one SQLite file (WAL) in `.thalweg/`, holding the journal and the cache, plus blobs beside it.
+
+The *cache* is content-addressed and shared between runs: key of a call -> answer. The *journal* is per run and exact:
+what was called where, with what, and what came of it; it is the resume log, the audit log and the training set. Large
+texts go to `blobs/` by digest. Everything stored is JSON or text: reading it never executes anything.
+Cost: one transaction of two inserts a call, about 40 microseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thalweg.errors import StoreError
+
+VERSION = 1
+BLOB_FROM = 256 * 1024  # characters
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+    run TEXT PRIMARY KEY, program TEXT, identity TEXT, info TEXT, started REAL, finished REAL, status TEXT
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS calls (
+    run TEXT, path TEXT, kind TEXT, function TEXT, key TEXT, inputs TEXT, prompt TEXT, answer TEXT, value TEXT,
+    error TEXT, model TEXT, seed INTEGER, started REAL, seconds REAL, PRIMARY KEY (run, path)
+);
+CREATE INDEX IF NOT EXISTS calls_key ON calls (key);
+CREATE TABLE IF NOT EXISTS rows (
+    run TEXT, row INTEGER, digest TEXT, output TEXT, error TEXT, PRIMARY KEY (run, row)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cache (key TEXT PRIMARY KEY, answer TEXT, model TEXT, created REAL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One journalled call. `key` and `answer` are empty for flows; `value` is JSON; `error` is `Class: message`."""
+
+    run: str
+    path: str
+    kind: str
+    function: str
+    key: str | None
+    inputs: str
+    prompt: str | None
+    answer: str | None
+    value: str | None
+    error: str | None
+    model: str | None
+    seed: int | None
+    started: float
+    seconds: float
+
+
+_COLUMNS = tuple(Call.__dataclass_fields__)
+_INSERT = f"INSERT OR REPLACE INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+
+
+class Store:
+    """The store in `folder`; made on first use. Safe for threads and for several processes."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.file = self.folder / "store.sqlite"
+        self._lock = threading.RLock()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be made ({error.strerror}).", _ELSEWHERE) from error
+        with self._guard():
+            self._db = sqlite3.connect(self.file, check_same_thread=False, isolation_level=None, timeout=60)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA)
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
+            (version,) = self._db.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
+        if int(version) > VERSION:
+            raise StoreError(f"{self.file} was written by a newer Thalweg (version {version}).", "Upgrade Thalweg.")
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.DatabaseError as error:
+                raise self._explain(error) from error
+
+    def _explain(self, error: sqlite3.Error) -> StoreError:
+        text = str(error)
+        if "full" in text:
+            return StoreError(
+                f"The disk is full: {self.file} cannot grow.",
+                "Free some space and give the same command again; finished calls are kept.",
+            )
+        if "malformed" in text or "not a database" in text or "disk image" in text:
+            return StoreError(
+                f"{self.file} is damaged ({text}).",
+                f"Move it away (`mv {self.file} {self.file}.damaged`); a new one is made, calls in the old one run again.",
+            )
+        if "readonly" in text or "unable to open" in text:
+            return StoreError(f"{self.file} cannot be written ({text}).", _ELSEWHERE)
+        return StoreError(f"{self.file}: {text}.", "Run `thalweg doctor` to see what is wrong with the store.")
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    # -- cache ------------------------------------------------------------------------------------------------
+
+    def cached(self, key: str) -> str | None:
+        """The cached answer (JSON) of a call key."""
+        with self._guard():
+            row = self._db.execute("SELECT answer FROM cache WHERE key = ?", (key,)).fetchone()
+        return self._unpack(row[0]) if row else None
+
+    # -- journal ----------------------------------------------------------------------------------------------
+
+    def record(self, call: Call, *, cache: bool = False) -> None:
+        """Write one call, and its answer to the cache, in one transaction."""
+        values = [getattr(call, name) for name in _COLUMNS]
+        for i, value in enumerate(values):
+            if isinstance(value, str) and len(value) > BLOB_FROM:
+                values[i] = self._pack(value)
+        with self._guard():
+            if cache and call.key and call.answer and not call.error:
+                self._db.execute("BEGIN")
+                self._db.execute(_INSERT, values)
+                self._db.execute(
+                    "INSERT OR IGNORE INTO cache VALUES (?, ?, ?, ?)",
+                    (call.key, values[_COLUMNS.index("answer")], call.model, call.started),
+                )
+                self._db.execute("COMMIT")
+            else:
+                self._db.execute(_INSERT, values)
+
+    def remember(self, key: str, answer: str, model: str) -> None:
+        """Cache only."""
+        with self._guard():
+            self._db.execute("INSERT OR IGNORE INTO cache VALUES (?, ?, ?, ?)", (key, self._pack(answer), model, time.time()))
+
+    def call(self, run: str, path: str) -> Call | None:
+        with self._guard():
+            row = self._db.execute(
+                f"SELECT {', '.join(_COLUMNS)} FROM calls WHERE run = ? AND path = ?", (run, path)
+            ).fetchone()
+        return self._call(row) if row else None
+
+    def calls(self, run: str | None = None, *, limit: int | None = None) -> Iterator[Call]:
+        """Journalled calls, oldest first; of one run or of all."""
+        where, arguments = ("WHERE run = ?", [run]) if run else ("", [])
+        query = f"SELECT {', '.join(_COLUMNS)} FROM calls {where} ORDER BY rowid"
+        if limit is not None:
+            query, arguments = f"{query} LIMIT ?", [*arguments, limit]
+        with self._guard():
+            rows = self._db.execute(query, arguments).fetchall()
+        for row in rows:
+            yield self._call(row)
+
+    def _call(self, row: tuple[Any, ...]) -> Call:
+        return Call(*(self._unpack(value) if isinstance(value, str) else value for value in row))
+
+    # -- runs and rows ----------------------------------------------------------------------------------------
+
+    def begin(self, run: str, program: str, identity: str, info: dict[str, Any]) -> str | None:
+        """Open a run, or find it again. Returns its status before: None for a new one."""
+        with self._guard():
+            row = self._db.execute("SELECT status FROM runs WHERE run = ?", (run,)).fetchone()
+            if row:
+                return row[0]
+            self._db.execute(
+                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, NULL, 'running')",
+                (run, program, identity, json.dumps(info), time.time()),
+            )
+        return None
+
+    def finish(self, run: str, status: str) -> None:
+        with self._guard():
+            self._db.execute("UPDATE runs SET finished = ?, status = ? WHERE run = ?", (time.time(), status, run))
+
+    def forget(self, run: str) -> None:
+        """Remove a run with its calls and rows (the cache stays)."""
+        with self._guard():
+            self._db.execute("BEGIN")
+            for table in ("runs", "calls", "rows"):
+                self._db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
+            self._db.execute("COMMIT")
+
+    def runs(self) -> list[tuple[Any, ...]]:
+        """(run, program, started, finished, status), newest first."""
+        with self._guard():
+            return self._db.execute(
+                "SELECT run, program, started, finished, status FROM runs ORDER BY started DESC"
+            ).fetchall()
+
+    def write_row(self, run: str, row: int, digest: str, output: str | None, error: str | None) -> None:
+        with self._guard():
+            self._db.execute(
+                "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)",
+                (run, row, digest, self._pack(output) if output else output, error),
+            )
+
+    def row(self, run: str, row: int) -> tuple[str, str | None, str | None] | None:
+        """(digest, output JSON, error) of a finished row."""
+        with self._guard():
+            found = self._db.execute(
+                "SELECT digest, output, error FROM rows WHERE run = ? AND row = ?", (run, row)
+            ).fetchone()
+        return (found[0], self._unpack(found[1]) if found[1] else None, found[2]) if found else None
+
+    def count_rows(self, run: str) -> tuple[int, int]:
+        """Rows of a run: finished, of which failed."""
+        with self._guard():
+            return self._db.execute("SELECT count(*), count(error) FROM rows WHERE run = ?", (run,)).fetchone()
+
+    # -- blobs ------------------------------------------------------------------------------------------------
+
+    def _pack(self, text: str) -> str:
+        if len(text) <= BLOB_FROM:
+            return text
+        data = text.encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+        target = self.folder / "blobs" / digest[:2] / digest
+        if not target.exists():
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part = target.with_suffix(f".{os.getpid()}.{threading.get_ident()}.part")
+                part.write_bytes(data)
+                os.replace(part, target)
+            except OSError as error:
+                raise StoreError(f"{target} cannot be written ({error.strerror}).", _ELSEWHERE) from error
+        return f"\x00blob:{digest}"
+
+    def _unpack(self, text: str) -> str:
+        if not text.startswith("\x00blob:"):
+            return text
+        digest = text[6:]
+        try:
+            data = (self.folder / "blobs" / digest[:2] / digest).read_bytes()
+        except OSError as error:
+            raise StoreError(
+                f"The blob {digest} of {self.file} is missing.", "Restore the blobs folder or start a new run."
+            ) from error
+        return data.decode("utf-8", "surrogatepass")
+
+
+_ELSEWHERE = (
+    "Choose another folder (THALWEG_STORE, or `tw.configure(store=...)`), or switch it off: journal=False, cache=False."
+)
