@@ -160,6 +160,7 @@ TYPES = [
     Num | Add | Mul, list[Refund | Complaint], tuple[Refund | Other, int | None], int | str, float | int,
     int | float | None,
     bool | int | str, date | str, list[int] | str, Color | int | None, Annotated[int | None, Ge(0), Le(3)],
+    list[Annotated[str, Field(pattern=r"(?:\w\w)+", min_length=3, max_length=9)]],
     Annotated[int, Ge(1), Le(3)] | Literal["many"], list[Movie], dict[str, Refund | None],
 ]  # fmt: skip
 NAMES = [f"{index}-{str(annotation).replace('typing.', '').replace('test_types.', '')[:40]}"
@@ -284,6 +285,7 @@ def test_descriptions_reach_the_prompt():
     assert "Complaint: Somebody is unhappy." in text
     assert plan(Literal["spam", "ham"]).describe() == "one of: spam, ham"
     assert plan(Annotated[str, "a dictionary definition"]).describe() == "a dictionary definition"
+    assert plan(list[Annotated[str, "a name"]]).describe() == "JSON like [a name, ...]"
     assert plan(Annotated[int, Ge(0), Le(10**6)]).describe() == "a whole number from 0 to 1000000"
 
 

@@ -145,6 +145,19 @@ def test_members_of_a_pattern_match_it_in_python(pattern, seed):
 
 
 @LAWS
+@given(PATTERNS, st.integers(0, 5), st.integers(0, 9), st.integers(0, 10**6))
+def test_lengths_and_patterns_hold_together(pattern, low, more, seed):
+    sized = Annotated[str, Field(pattern=pattern, min_length=low, max_length=low + more)]
+    for annotation in (list[sized], dict[sized, bool], sized):
+        with contextlib.suppress(UnsatisfiableConstraint, TypeNotSupported):
+            made = plan(annotation)
+            assert accepts(made.format, made.minimal)
+            value = made.decode(random_member(made.format, seeded(seed), steps=200, hurry=0.3))
+            for text in [value] if isinstance(value, str) else value:
+                assert re.fullmatch(pattern, text) and low <= len(text) <= low + more, (pattern, text)
+
+
+@LAWS
 @given(PATTERNS)
 def test_spelled_patterns_match_what_python_matches(pattern):
     expr = patterns.parse(pattern)

@@ -67,8 +67,8 @@ class Benchmark:
 class Comparison(NamedTuple):
     """What `compare` measured. Medians are in seconds.
 
-    `ratio` is median_b / median_a: how many times faster the method is. `spread` is (largest - smallest) / median of the
-    ratios of the single turns: 0.1 means that they differ by a tenth, and that a ratio of 1.05 shows nothing.
+    `ratio` is median_b / median_a: how many times faster the method is. `spread` is (largest - smallest) / median of
+    the ratios of the single turns: 0.1 means that they differ by a tenth, and that a ratio of 1.05 shows nothing.
     """
 
     median_a: float
@@ -142,7 +142,7 @@ def write_results(folder: str | PathLike[str], name: str, figures: Sequence[Figu
     target = Path(folder) / f"{name}.json"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, suffix=".part", delete=False) as part:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, delete=False) as part:
             part.write(text)
         os.chmod(part.name, 0o644)
         os.replace(part.name, target)

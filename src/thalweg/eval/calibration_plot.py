@@ -1,9 +1,9 @@
 """A reliability diagram: is a stated confidence of 0.8 right eight times in ten?
 
-Above, the share of right answers in each bin of confidence (bars) against the diagonal of perfect calibration; below, how
-many rows each bin holds. Choose it to see where `expected_calibration_error` comes from. Bins with few rows jump: their
-Wilson intervals are drawn as whiskers. Source: A. Niculescu-Mizil, R. Caruana (2005), Predicting good probabilities with
-supervised learning. Cost: about a second, most of it importing matplotlib, which is imported only here.
+Above, the share of right answers in each bin of confidence (bars) against the diagonal of perfect calibration; below,
+how many rows each bin holds. Choose it to see where `expected_calibration_error` comes from. Bins with few rows jump:
+their Wilson intervals are drawn as whiskers. Source: A. Niculescu-Mizil, R. Caruana (2005), Predicting good
+probabilities with supervised learning. Cost: about a second, most of it for matplotlib, imported only here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.errors import DataError
@@ -50,16 +51,22 @@ def calibration_plot(
     width = 1 / bins
     centers = [(part.low + part.high) / 2 for part in parts]
     filled = [(center, part) for center, part in zip(centers, parts, strict=True) if part.count]
-    shares = [part.accuracy or 0.0 for _, part in filled]
-    bounds = [wilson_interval(round(share * part.count), part.count) for share, (_, part) in zip(shares, filled)]
-    whiskers = [
-        [share - low for share, (low, _) in zip(shares, bounds)],
-        [high - share for share, (_, high) in zip(shares, bounds)],
-    ]
     at = [center for center, _ in filled]
+    shares = np.array([part.accuracy for _, part in filled])  # [filled bins]
+    bounds = [wilson_interval(round((part.accuracy or 0) * part.count), part.count) for _, part in filled]
+    low, high = np.array(bounds).T
     above.bar(at, shares, width * 0.94, color="#2a7f8e", label=f"right answers (ECE {error:.3f}, n = {rows:,})")
-    above.errorbar(at, shares, whiskers, fmt="none", ecolor="#12343b", elinewidth=1, capsize=3, label="95 % interval")
-    means = [part.confidence or 0.0 for _, part in filled]
+    above.errorbar(
+        at,
+        shares,
+        [shares - low, high - shares],
+        fmt="none",
+        ecolor="#12343b",
+        elinewidth=1,
+        capsize=3,
+        label="95 % interval",
+    )
+    means = [part.confidence for _, part in filled]
     above.plot(means, shares, "o", color="#d9822b", markersize=5, label="mean confidence of the bin")
     above.plot([0, 1], [0, 1], "--", color="#555555", linewidth=1, label="perfect calibration")
     above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of right answers", title=title)

@@ -1,11 +1,11 @@
 """Figures of agreement and of confidence, from two lists of the same length.
 
-`expected` and `got` are the right and the given labels, row by row; anything with equality will do, and None (a row that
-failed) is a wrong answer like any other. `confidence` is the probability in [0, 1] that was claimed for each answer,
-`correct` whether it was right. Every figure is independent of the order of the rows. Cost: one pass, no models.
+`expected` and `got` are the right and the given labels, row by row; anything with equality will do. None (a row that
+failed) is an answer like any other, so it is wrong unless None was expected. `confidence` is the probability in [0, 1]
+claimed for each answer, `correct` whether it was right. No figure depends on the order of the rows. Cost: one pass.
 Sources: E. B. Wilson (1927), Probable inference, the law of succession, and statistical inference; G. W. Brier (1950),
-Verification of forecasts expressed in terms of probability; M. P. Naeini, G. Cooper, M. Hauskrecht (2015), Obtaining well
-calibrated probabilities using Bayesian binning.
+Verification of forecasts expressed in terms of probability; M. P. Naeini, G. Cooper, M. Hauskrecht (2015), Obtaining
+well calibrated probabilities using Bayesian binning.
 """
 
 from __future__ import annotations
@@ -88,9 +88,7 @@ def labels_of(*columns: Iterable[Hashable]) -> list[Hashable]:
         return sorted(distinct, key=lambda label: (type(label).__name__, repr(label)))
 
 
-def confusion(
-    expected: Sequence[Hashable], got: Sequence[Hashable], labels: Sequence[Hashable]
-) -> NDArray[np.int64]:
+def confusion(expected: Sequence[Hashable], got: Sequence[Hashable], labels: Sequence[Hashable]) -> NDArray[np.int64]:
     """How often each label was given for each: [labels, labels], counts; row = expected, column = got.
 
     Raises:
@@ -187,8 +185,8 @@ def reliability_bins(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) 
 def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> float:
     """The mean distance, in [0, 1], between claimed confidence and share of right answers, over `reliability_bins`.
 
-    sum over bins of count/rows * |accuracy - confidence|. 0 is calibrated. With few rows a bin it is biased upwards, and
-    it depends on `bins`: compare only figures of the same rows and the same `bins`.
+    sum over bins of count/rows * |accuracy - confidence|. 0 is calibrated. With few rows a bin it is biased upwards,
+    and it depends on `bins`: compare only figures of the same rows and the same `bins`.
 
     Raises:
         DataError: as `reliability_bins`.
@@ -200,7 +198,7 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: 
 
 
 def brier(confidence: ArrayLike, correct: ArrayLike) -> float:
-    """The mean squared distance, in [0, 1], between confidence and outcome; lower is better, always saying 0.5 gives 0.25.
+    """The mean squared distance, in [0, 1], between confidence and outcome; lower is better; always 0.5 gives 0.25.
 
     Args:
         confidence: [rows], probabilities in [0, 1].
@@ -227,9 +225,7 @@ def _check_lengths(**columns: Any) -> None:
         raise DataError("There are no rows to evaluate.", "Pass at least one row.")
 
 
-def _calibration_columns(
-    confidence: ArrayLike, correct: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _calibration_columns(confidence: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both columns, checked: confidence [rows] in [0, 1], outcome [rows] of 0.0 and 1.0."""
     claimed = _numbers("confidence", confidence)
     right = _numbers("correct", correct)
@@ -253,10 +249,11 @@ def _calibration_columns(
 
 
 def _numbers(name: str, column: ArrayLike) -> NDArray[np.float64]:
+    remedy = "Pass one number a row."
     try:
         numbers = np.asarray(column, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"`{name}` is not a list of numbers: {error}.", "Pass one number a row.", column=name) from error
+        raise DataError(f"`{name}` is not a list of numbers: {error}.", remedy, column=name) from error
     if numbers.ndim != 1:
-        raise DataError(f"`{name}` has {numbers.ndim} dimensions.", "Pass one number a row.", column=name)
+        raise DataError(f"`{name}` has {numbers.ndim} dimensions.", remedy, column=name)
     return numbers

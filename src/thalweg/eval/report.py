@@ -1,15 +1,17 @@
 """An evaluation in one value: accuracy with its interval, each label's scores, the usual mistakes, calibration.
 
-`evaluation_report` computes it, `.text()` prints it for people and `.to_json()` gives it to programs. Choose it whenever
-a table with right answers has been run. Cost: one pass over the rows.
+`evaluation_report` computes it, `.text()` writes it for people and `.to_json()` gives it to programs. Choose it
+whenever a table with right answers has been run. Cost: one pass over the rows.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.eval.metrics import (
@@ -115,7 +117,7 @@ def evaluation_report(
 
     Args:
         expected: [rows], the right labels.
-        got: [rows], the given ones; None where a row failed (it counts as wrong).
+        got: [rows], the given ones; None where a row failed.
         confidence: [rows], the probability in [0, 1] claimed for each given answer, where there is one.
 
     Raises:
@@ -124,14 +126,13 @@ def evaluation_report(
     correct = matches(expected, got)
     labels = labels_of(expected, got)
     counts = confusion(expected, got, labels)  # [labels, labels]
-    mixed = [
-        Mistake(labels[i], labels[j], int(counts[i, j])) for i, j in zip(*counts.nonzero(), strict=True) if i != j
-    ]
+    mixed = [Mistake(labels[i], labels[j], int(counts[i, j])) for i, j in zip(*counts.nonzero(), strict=True) if i != j]
     n, right = len(correct), int(correct.sum())
     calibration = None
     if confidence is not None:
-        error, squared = expected_calibration_error(confidence, correct), brier(confidence, correct)
-        calibration = Calibration(float(sum(confidence) / n), error, squared)  # type: ignore[arg-type]
+        ece = expected_calibration_error(confidence, correct)
+        claimed = np.asarray(confidence, np.float64)
+        calibration = Calibration(math.fsum(claimed) / n, ece, brier(confidence, correct))
     return Report(
         n=n,
         right=right,

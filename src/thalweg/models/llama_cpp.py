@@ -37,7 +37,7 @@ _backend_lock = threading.Lock()
 _backend_ready = False
 
 
-def _start_backend() -> None:
+def start_backend() -> None:
     global _backend_ready
     with _backend_lock:
         if not _backend_ready:
@@ -110,7 +110,7 @@ class LlamaCpp:
         if not 1 <= streams <= llama_cpp.llama_max_parallel_sequences():
             most = llama_cpp.llama_max_parallel_sequences()
             raise ModelError(f"streams={streams} is out of range.", f"Choose 1 to {most}.")
-        _start_backend()
+        start_backend()
         self.name, self.identity, self.path = name or os.path.basename(path), identity or path, path
         settings = llama_cpp.llama_model_default_params()
         settings.use_extra_bufts = accelerate

@@ -17,6 +17,7 @@ from thalweg.errors import TypeNotSupported, UnsatisfiableConstraint
 
 from . import patterns
 from .constraints import Constraints
+from .engine import refusal
 from .node import Node
 from .scalars import Choice, Integer, enum_choice, float_node, inward
 from .texts import Lexical, Text, date_node, datetime_node, decimal_node, time_node
@@ -134,7 +135,12 @@ def _text(where: str, given: Constraints) -> Text:
     if (high is not None and least > high) or (most is not None and most < low):
         raise given.empty(f"the pattern {source!r} matches no text of such a length")
     node = Text(low, high, expr, source)
-    if patterns.sample(expr, low, node.longest) is None:
+    if (node.short or node.long) and "Unable" in refusal(schema=node.schema()):  # too large to intersect
+        node = Text(low, high, expr, source, joined=True)
+        if node.inside is None:
+            raise TypeNotSupported(f"{where}: the pattern {source!r} and its lengths cannot be joined into one.",
+                                   "Write the lengths into the pattern, as in [a-z]{3,8}.")
+    if node.inside is None or patterns.sample(node.inside, low, node.longest if node.long else None) is None:
         raise given.empty(f"no text of such a length was found for the pattern {source!r}")
     return node
 

@@ -76,6 +76,13 @@ class Node:
         """What to write, in a few words, for the inside of a JSON template; `seen`: classes shown already."""
         raise NotImplementedError
 
+    def told(self, seen: set[str] | None) -> str:
+        """`sketch` together with what the author said about this part."""
+        words = self.sketch(seen)
+        if not self.description:
+            return words
+        return self.description if words == "text" else f"{words} ({self.description})"
+
     def shape(self) -> str:
         """The type's name without module paths; two types of equal schema but other values differ here."""
         raise NotImplementedError

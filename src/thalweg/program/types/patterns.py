@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 import re._constants as op  # type: ignore[import-not-found]
 import re._parser as parser  # type: ignore[import-not-found]
+import sys
+from array import array
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 Ranges = tuple[tuple[int, int], ...]  # sorted, disjoint, both ends included
 
 LAST = 0x10FFFF
+UTF32 = f"utf-32-{sys.byteorder[0]}e"
 SURROGATES = (0xD800, 0xDFFF)
 WRITABLE: Ranges = ((9, 10), (0x20, 0x7E), (0x80, 0xD7FF), (0xE000, LAST))
 CATEGORY = {
@@ -140,14 +143,12 @@ def spell(expr: Expr, *, python: bool = False) -> str:
             return f"{body}{{{low}}}" if low == high else f"{body}{{{low},{'' if high is None else high}}}"
 
 
-def sample(expr: Expr, shortest: int = 0, longest: int = 10**6) -> str | None:
+def sample(expr: Expr, shortest: int = 0, longest: int | None = None) -> str | None:
     """A match between the two lengths, among the shortest; None when none was found."""
     for wide in (False, True):
         for extra in range(max(shortest, 1) + 1):
             text = _instance(expr, extra, wide)
-            if len(text) > longest and extra:
-                break
-            if shortest <= len(text) <= longest:
+            if shortest <= len(text) and (longest is None or len(text) <= longest):
                 return text
     return None
 
@@ -166,7 +167,7 @@ def _instance(expr: Expr, extra: int, wide: bool) -> str:
 
 
 def _pleasant(ranges: Ranges) -> int:
-    for wanted in "a", "0", "A":
+    for wanted in "a", "0", "A", " ":
         if any(low <= ord(wanted) <= high for low, high in ranges):
             return ord(wanted)
     return next((low for low, _ in ranges if low > 0x20), ranges[0][0])
@@ -267,7 +268,7 @@ def _chars(ranges: Ranges, flags: int, *, negate: bool = False) -> Chars | None:
 @lru_cache(maxsize=8)
 def _category(text: str, ascii_only: bool) -> Ranges:
     """Code points of `\\w`, `\\d` or `\\s`, as Python's `re` sees them."""
-    every = "".join(map(chr, range(0x80 if ascii_only else LAST + 1)))
+    every = array("I", range(0x80 if ascii_only else LAST + 1)).tobytes().decode(UTF32, "surrogatepass")
     return tuple((m.start(), m.end() - 1) for m in re.finditer(text + "+", every, re.ASCII if ascii_only else 0))
 
 

@@ -16,8 +16,9 @@ from typing import Any, Generic, TypeVar
 from thalweg.errors import DataError, TypeNotSupported, UnsatisfiableConstraint
 from thalweg.models.request import Format
 
+from .engine import refusal
 from .leaves import NONE, name_of
-from .node import MAX_CHOICES, NEVER, Mismatch, Node, Refused, Schema
+from .node import MAX_CHOICES, MAX_TEXT, NEVER, Mismatch, Node, Refused, Schema
 from .reading import Reader
 from .structures import Union
 from .texts import FreeText, Lexical, Text
@@ -230,13 +231,16 @@ def _structured(node: Node, schema: Schema) -> Parts:
 
 
 def _answer(node: Text, where: str) -> FreeText:
-    found = node.alone()
-    if found is None:
+    if node.high == 0:
+        raise UnsatisfiableConstraint(f"{where}: an answer has at least one character.", "Allow longer texts.")
+    expr = node.join(MAX_TEXT if node.high is None else node.high)
+    if expr is None and node.expr is not None:
         raise TypeNotSupported(f"{where}: its pattern and its lengths cannot be joined into one pattern.",
                                "Write the lengths into the pattern, as in [a-z]{3,8}.")
-    if found[2] < 1:
-        raise UnsatisfiableConstraint(f"{where}: an answer has at least one character.", "Allow longer texts.")
-    return FreeText(node, *found)
+    answer = FreeText(node, expr)
+    if not answer.example:
+        raise UnsatisfiableConstraint(f"{where}: only the empty text matches its pattern.", "Allow longer texts.")
+    return answer
 
 
 def _with_definitions(schema: Schema, reader: Reader) -> Schema:
@@ -262,15 +266,8 @@ def _check_engine(form: Format, where: str) -> None:
     """The constraint engine has the last word on patterns and sizes."""
     if form.kind not in ("json", "regex"):
         return
-    from llguidance import LLMatcher
-
-    if form.kind == "regex":
-        grammar = LLMatcher.grammar_from_regex(form.pattern)
-    else:
-        grammar = LLMatcher.grammar_from_json_schema(
-            form.schema, overrides={"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-        )
-    message = LLMatcher.validate_grammar(grammar)
+    message = refusal(schema=form.schema, pattern=form.pattern)
     if message:
-        error = UnsatisfiableConstraint if "nsatisfiable" in message or "empty" in message else TypeNotSupported
-        raise error(f"{where}: the constraint engine refuses it: {message.splitlines()[0]}.", "Simplify the type.")
+        error = UnsatisfiableConstraint if "Unsatisfiable" in message else TypeNotSupported
+        raise error(f"{where}: the constraint engine refuses it: {message.splitlines()[0][:200]}.",
+                    "Simplify the type.")

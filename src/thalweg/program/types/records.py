@@ -89,7 +89,7 @@ def fields_of(cls: type, where: str, known: dict[str, Any]) -> list[Field]:
     if getattr(cls, "__pydantic_root_model__", False):
         raise TypeNotSupported(f"{where}: {cls.__name__} is a RootModel.", "Use the type of its root instead.")
     if is_model(cls):
-        return [_model_field(name, info, where) for name, info in _model_fields(cls, where, known).items()]
+        return [_model_field(cls, name, info, where) for name, info in _model_fields(cls, where, known).items()]
     hints = hints_of(cls, where, known)
     if is_typeddict(cls):
         return [_typed_key(cls, name, hint) for name, hint in hints.items()]
@@ -137,8 +137,9 @@ def _model_fields(cls: Any, where: str, known: dict[str, Any]) -> dict[str, Any]
     return dict(cls.__pydantic_fields__)
 
 
-def _model_field(name: str, info: Any, where: str) -> Field:
-    alias: Any = info.validation_alias or info.alias or name
+def _model_field(cls: Any, name: str, info: Any, where: str) -> Field:
+    by_name = getattr(cls, "model_config", {}).get("validate_by_alias") is False
+    alias: Any = name if by_name else info.validation_alias or info.alias or name
     if type(alias).__name__ == "AliasChoices":
         alias = next((choice for choice in alias.choices if isinstance(choice, str)), alias)
     if not isinstance(alias, str):
@@ -322,7 +323,8 @@ class Record(Node):
         for field, node in self.fields:
             note = field.description or node.description
             if note:
-                seen.setdefault(field.name, note)
+                alone = seen.setdefault(field.name, note) == note  # two classes may say different things of one name
+                seen.setdefault(field.name if alone else f"{self.name}.{field.name}", note)
             node.notes(seen, visited)
 
 

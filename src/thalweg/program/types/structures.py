@@ -65,7 +65,7 @@ class Sequence(Node):
     def sketch(self, seen: set[str] | None = None) -> str:
         if self.high == 0:
             return "[]"
-        return f"[{self.item.sketch(seen)}, ...]"
+        return f"[{self.item.told(seen)}, ...]"
 
     def shape(self) -> str:
         return f"{self.cls.__name__}[{self.item.shape()}, ...]"
@@ -116,7 +116,7 @@ class Fixed(Node):
         return f"[{', '.join(item.minimal() for item in self.items)}]"
 
     def sketch(self, seen: set[str] | None = None) -> str:
-        return f"[{', '.join(item.sketch(seen) for item in self.items)}]"
+        return f"[{', '.join(item.told(seen) for item in self.items)}]"
 
     def shape(self) -> str:
         return f"tuple[{', '.join(item.shape() for item in self.items)}]"
@@ -169,7 +169,7 @@ class Mapping(Node):
         return f"{{{self.key.minimal()}: {self.item.minimal()}}}" if self.low else "{}"
 
     def sketch(self, seen: set[str] | None = None) -> str:
-        return f"{{{self.key.sketch(seen)}: {self.item.sketch(seen)}, ...}}" if self.high else "{}"
+        return f"{{{self.key.told(seen)}: {self.item.told(seen)}, ...}}" if self.high else "{}"
 
     def shape(self) -> str:
         return f"dict[{self.key.shape()}, {self.item.shape()}]"
@@ -238,7 +238,7 @@ class Union(Node):
         return min((member.minimal() for member in self.members), key=len)
 
     def sketch(self, seen: set[str] | None = None) -> str:
-        return " or ".join(member.sketch(seen) for member in self.members)
+        return " or ".join(member.told(seen) for member in self.members)
 
     def shape(self) -> str:
         return f"({' | '.join(member.shape() for member in self.members)})"

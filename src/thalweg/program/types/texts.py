@@ -23,25 +23,52 @@ _SURROGATES = r"\ud800-\udfff]"
 
 
 class Text(Node):
-    """A string: `low` to `high` characters, or a full match of `expr` of such length."""
+    """A string: `low` to `high` characters, or a full match of `expr` of such length.
+
+    Lengths become part of the pattern where that says exactly the same; else the engine intersects the two, unless
+    `joined` asks for a pattern alone, which then may leave out a few long matches.
+    """
 
     bare = True
 
-    def __init__(self, low: int, high: int | None, expr: patterns.Expr | None, source: str = "") -> None:
+    def __init__(self, low: int, high: int | None, expr: patterns.Expr | None, source: str = "", *,
+                 joined: bool = False) -> None:
         self.low, self.high, self.expr, self.source = low, high, expr, source
-        self.longest = max(MAX_STRING, low, 0 if expr is None else patterns.width(expr)[0]) if high is None else high
-        most = None if expr is None else patterns.width(expr)[1]
-        self._long = expr is not None and (most is None or (high is not None and most > high))  # the pattern alone is
+        least, most = (0, None) if expr is None else patterns.width(expr)
+        self.longest = max(MAX_STRING, low, least) if high is None else high
+        self.inside = None if expr is None else self.join(self.longest) if joined else self._fold()
+        if self.inside is not None:
+            least, most = patterns.width(self.inside)
+        self.short = self.inside is not None and low > least  # the pattern alone also matches shorter texts
+        self.long = self.inside is not None and (most is None or (high is not None and most > high))
         plain = f"{PLAIN[:-1]}{_SURROGATES}{{{low},{self.longest}}}"
-        self._fits = _matcher(plain if expr is None else patterns.spell(expr, python=True))
+        self._fits = _matcher(plain if self.inside is None else patterns.spell(self.inside, python=True))
+
+    def _fold(self) -> patterns.Expr | None:
+        expr = self.expr
+        if _steps(expr):
+            return self.join(self.longest)
+        return patterns.bounded(expr, self.longest, strict=False) if expr is not None and self.high is None else expr
+
+    def join(self, longest: int) -> patterns.Expr | None:
+        """The pattern with the lengths in it. None: one expression cannot say both."""
+        expr = self.expr
+        step = _steps(expr)
+        if step and isinstance(expr, patterns.Rep):
+            low, high = max(expr.low, -(-self.low // step)), longest // step
+            if expr.high is not None:
+                high = expr.high if self.high is None else min(high, expr.high)
+            return patterns.Rep(expr.part, low, max(low, high)) if low <= high or self.high is None else None
+        cut = None if expr is None else patterns.bounded(expr, longest, strict=self.high is not None)
+        return None if cut is None or patterns.width(cut)[0] < self.low else cut
 
     def schema(self) -> Schema:
-        if self.expr is None:
+        if self.inside is None:
             return {"type": "string", "pattern": f"^{PLAIN}{{{self.low},{self.longest}}}$"}
-        schema: Schema = {"type": "string", "pattern": f"^(?:{patterns.spell(self.expr)})$"}
-        if self.low > patterns.width(self.expr)[0]:
+        schema: Schema = {"type": "string", "pattern": f"^(?:{patterns.spell(self.inside)})$"}
+        if self.short:
             schema["minLength"] = self.low
-        if self._long:
+        if self.long:
             schema["maxLength"] = self.longest
         return schema
 
@@ -50,15 +77,15 @@ class Text(Node):
             if not isinstance(item, str) or type(item).__str__ is not str.__str__:
                 raise Mismatch(f"{show(item)} is not text")
             item = str(item)
-        if not self._fits(item) or (self.expr is not None and not self._sized(item)):
+        if not self._fits(item) or (self.short and len(item) < self.low) or (self.long and len(item) > self.longest):
             raise Mismatch(f"{show(item)} is not {self.sketch()}{self._why(item)}")
         return item
 
     def pack(self, value: Any) -> str:
         return self.load(value)
 
-    def _sized(self, text: str) -> bool:
-        return self.low <= len(text) and (len(text) <= self.longest or not self._long)
+    def dump(self, value: Any) -> str:
+        return quote(self.load(value))
 
     def _why(self, text: str) -> str:
         if self.expr is None and len(text) > self.longest:
@@ -67,11 +94,10 @@ class Text(Node):
             return r" without control characters (a pattern such as Field(pattern=r'[\s\S]{0,500}') allows line breaks)"
         return ""
 
-    def dump(self, value: Any) -> str:
-        return quote(self.load(value))
-
     def minimal(self) -> str:
-        return quote("x" * self.low if self.expr is None else patterns.sample(self.expr, self.low, self.longest) or "")
+        if self.inside is None:
+            return quote("x" * self.low)
+        return quote(patterns.sample(self.inside, self.low, self.longest if self.long else None) or "")
 
     def sketch(self, seen: set[str] | None = None) -> str:
         if self.source:
@@ -83,30 +109,19 @@ class Text(Node):
     def shape(self) -> str:
         return "str"
 
-    def alone(self, default: int = MAX_TEXT) -> tuple[str, str, int] | None:
-        """As a whole answer, without quotes: (pattern for the engine, pattern for `re`, most characters).
-
-        None: lengths and pattern cannot be joined into one regular expression.
-        """
-        longest = self.high if self.high is not None else max(default, self.low)
-        if self.expr is None:
-            low = max(1, self.low)
-            return f"{FREE}{{{low},{longest}}}", f"{FREE[:-1]}{_SURROGATES}{{{low},{longest}}}", longest
-        expr = self.expr
-        if isinstance(expr, patterns.Rep) and patterns.width(expr.part) == (1, 1):
-            low = max(expr.low, self.low)
-            high = min(longest, expr.high) if expr.high is not None else longest
-            expr = patterns.Rep(expr.part, low, max(low, high))
-        cut = patterns.bounded(expr, longest, strict=self.high is not None)
-        if cut is None or patterns.width(cut)[0] < self.low:
-            return None
-        return patterns.spell(cut), patterns.spell(cut, python=True), patterns.width(cut)[1] or 0
-
     def key_pattern(self) -> str | None:
         if self.expr is None:
             return f"{PLAIN}{{{self.low},{self.longest}}}"
-        found = self.alone(MAX_STRING)
-        return None if found is None else found[0]
+        found = self.join(self.longest)
+        return None if found is None else patterns.spell(found)
+
+
+def _steps(expr: patterns.Expr | None) -> int:
+    """Characters per round when the whole expression repeats something of fixed width, else 0: lengths are exact."""
+    if not isinstance(expr, patterns.Rep):
+        return 0
+    least, most = patterns.width(expr.part)
+    return least if least == most else 0
 
 
 class FreeText(Node):
@@ -114,14 +129,18 @@ class FreeText(Node):
 
     bare = True
 
-    def __init__(self, inner: Text, pattern: str, fits: str, longest: int) -> None:
-        self.pattern, self.longest, self.description = pattern, longest, inner.description
-        self.low = max(1, inner.low)
-        self.special = inner.expr is not None or self.low > 1
+    def __init__(self, inner: Text, expr: patterns.Expr | None) -> None:
+        self.low, self.description = max(0 if expr else 1, inner.low), inner.description
+        self.special = expr is not None or self.low > 1
         self._words = inner.sketch()
-        self._fits = _matcher(fits)
-        found = None if inner.expr is None else patterns.sample(inner.expr, self.low, longest)
-        self.example = found or "x" * self.low
+        if expr is None:
+            self.longest = max(MAX_TEXT if inner.high is None else inner.high, self.low)
+            self.pattern, self.example = f"{FREE}{{{self.low},{self.longest}}}", "x" * self.low
+            self._fits = _matcher(f"{FREE[:-1]}{_SURROGATES}{{{self.low},{self.longest}}}")
+        else:
+            self.longest = patterns.width(expr)[1] or 0
+            self.pattern, self.example = patterns.spell(expr), patterns.sample(expr, max(1, self.low)) or ""
+            self._fits = _matcher(patterns.spell(expr, python=True))
 
     def schema(self) -> Schema:
         pattern = {"pattern": f"^(?:{self.pattern})$"} if self.special else {}

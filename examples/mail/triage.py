@@ -1,0 +1,80 @@
+"""Sort a mailbox: spam or ham by exact probabilities, and for ham what kind of mail it is and what it is about.
+
+    thalweg run examples/mail/triage.py:triage --input examples/mail/mail.parquet --output triaged.parquet
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+import thalweg as tw
+
+# Chosen on the dev split of mail.parquet (see `thalweg bench quality`): the probability of "spam" above which this
+# small model's leaning counts as spam.
+THRESHOLD = 0.5
+
+Short = Annotated[str, Field(min_length=1, max_length=60)]
+
+
+@dataclass
+class Question:
+    """Somebody asks for help or information."""
+
+    topic: Short
+
+
+@dataclass
+class Announcement:
+    """News, a release, an event, a newsletter."""
+
+    what: Short
+
+
+@dataclass
+class Discussion:
+    """Somebody gives an opinion or replies to others."""
+
+    topic: Short
+    agrees: bool
+
+
+@dataclass
+class Other:
+    """Anything else."""
+
+    summary: Short
+
+
+@dataclass
+class Ticket:
+    label: Literal["spam", "ham"]
+    kind: str
+    about: str
+    confidence: float
+
+
+@tw.learned
+def judge(mail: str) -> Literal["spam", "ham"]:
+    """Is this e-mail spam (unwanted advertising, fraud) or ham (a real person or a mailing list)?"""
+
+
+@tw.learned
+def sort(mail: str) -> Question | Announcement | Discussion | Other:
+    """Say what kind of e-mail this is and what it is about, in a few words."""
+
+
+@tw.flow
+def triage(mail: str) -> Ticket:
+    spam = judge.distribution(mail)["spam"]
+    if spam > THRESHOLD:
+        return Ticket("spam", "", "", spam)
+    match sort(mail):
+        case Question(topic=topic):
+            return Ticket("ham", "question", topic, 1 - spam)
+        case Announcement(what=what):
+            return Ticket("ham", "announcement", what, 1 - spam)
+        case Discussion(topic=topic, agrees=agrees):
+            return Ticket("ham", "agreement" if agrees else "discussion", topic, 1 - spam)
+        case Other(summary=summary):
+            return Ticket("ham", "other", summary, 1 - spam)

@@ -1,0 +1,82 @@
+"""`thalweg ask`: one question, or one call of a function in a file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+
+@click.command("ask")
+@click.argument("question")
+@click.argument("inputs", nargs=-1)
+@click.option("--type", "type_", default="str", show_default=True, help="str, int, float, bool, date, or a|b|c for a choice.")
+@click.option("--instruction", default="Answer the question.", help="What to do with the question.")
+@click.option("--model", help="Model name, .gguf path, openai:MODEL@URL.")
+@click.option("--temperature", type=float, help="0 is greedy (default).")
+@click.option("--seed", type=int, help="For temperature above 0.")
+@click.option("--distribution", is_flag=True, help="Probabilities of all values instead of the best one.")
+def command(question: str, inputs: tuple[str, ...], type_: str, instruction: str, **options: Any) -> None:
+    """Ask QUESTION, or call FILE.py:NAME with the INPUTS given as text.
+
+    \b
+    thalweg ask "What is the capital of France?"
+    thalweg ask "The food was cold." --type "good|bad" --instruction "Judge the review."
+    thalweg ask examples/mail/triage.py:triage "Subject: hello ..."
+    """
+    import thalweg as tw
+    from thalweg.program import Learned
+    from thalweg.program.types import jsonable
+
+    said = {name: options[name] for name in ("model", "temperature", "seed") if options[name] is not None}
+    with tw.using(**said):
+        program, arguments = _program(question, inputs, type_, instruction)
+        if options["distribution"]:
+            if not isinstance(program, Learned):
+                raise click.UsageError("--distribution needs a learned function, not a flow.")
+            for value, probability in sorted(program.distribution(*arguments).items(), key=lambda pair: -pair[1]):
+                click.echo(f"{probability:.4f}  {value}")
+            return
+        result = program(*arguments)
+    click.echo(result if isinstance(result, str) else json.dumps(jsonable(result), ensure_ascii=False))
+
+
+def _program(question: str, inputs: tuple[str, ...], type_: str, instruction: str) -> tuple[Any, list[Any]]:
+    from thalweg.cli.target import load_program
+    from thalweg.program import Learned
+    from thalweg.program.tables import cast
+
+    if ".py:" in question:
+        program = load_program(question)
+        signature = program.signature.parameters if isinstance(program, Learned) else program.signature
+        names = list(signature.parameters)
+        if len(inputs) > len(names):
+            raise click.UsageError(f"{question} takes {', '.join(names)}; {len(inputs)} inputs were given.")
+        import typing
+
+        hints = typing.get_type_hints(program.function, include_extras=True)
+        return program, [
+            cast(text, hints.get(name, str), column=name) for name, text in zip(names, inputs, strict=False)
+        ]
+    if inputs:
+        raise click.UsageError("Put the question in quotes: it is one argument.")
+
+    def answer(question: str) -> str: ...
+
+    answer.__doc__ = instruction
+    answer.__annotations__["return"] = _type(type_)
+    return Learned(answer), [question]
+
+
+def _type(text: str) -> Any:
+    from datetime import date
+    from typing import Literal
+
+    known: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "date": date}
+    if text in known:
+        return known[text]
+    choices = [choice.strip() for choice in text.split("|") if choice.strip()]
+    if len(choices) < 2:
+        raise click.UsageError(f"--type {text}: write one of {', '.join(known)}, or choices as a|b|c.")
+    return Literal[tuple(choices)]

@@ -1,0 +1,78 @@
+"""`thalweg inspect`: the exact prompt and constraint of a function, or what a run recorded."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+
+@click.command("inspect")
+@click.argument("target", required=False)
+@click.argument("inputs", nargs=-1)
+@click.option("--run", "run_id", help="A run's id: list its calls. 'last' for the newest.")
+@click.option("--call", "path", help="With --run: one call in full, by its path.")
+@click.option("--runs", is_flag=True, help="List the runs in the project's store.")
+@click.option("--store", help="Folder of the store (default .thalweg).")
+@click.option("--model", help="Model to render for.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Calls to list.")
+def command(target: str | None, inputs: tuple[str, ...], run_id: str | None, path: str | None, **options: Any) -> None:
+    """Show what the model sees for FILE.py:NAME and INPUTS, or look into recorded runs.
+
+    \b
+    thalweg inspect examples/mail/triage.py:is_spam "Subject: hello ..."
+    thalweg inspect --runs
+    thalweg inspect --run last --call "row 0/triage#0/sort#0"
+    """
+    import thalweg as tw
+
+    if target:
+        from thalweg.cli.target import load_program
+        from thalweg.program import Flow
+
+        program = load_program(target)
+        with tw.using(**({"model": options["model"]} if options["model"] else {})):
+            if isinstance(program, Flow):
+                click.echo(f"flow {program.name}; its learned functions (name one to see its prompt):")
+                for state_path, one in program.learned().items():
+                    click.echo(f"  {state_path}: {', '.join(field.name for field in one.signature.inputs)}")
+                return
+            names = [field.name for field in program.signature.inputs]
+            given = list(inputs) + [f"<{name}>" for name in names[len(inputs) :]]
+            click.echo(str(program.render(*given)))
+        return
+    from thalweg.program.session import current, store_in_force
+
+    with tw.using(**({"store": options["store"]} if options["store"] else {})):
+        store = store_in_force(current())
+    if options["runs"] or not run_id:
+        for run, name, started, finished, status in store.runs():
+            took = f"{finished - started:.1f} s" if finished else ""
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started))
+            click.echo(f"{run:<28} {when}  {status:<9} {name:<20} {took}")
+        return
+    if run_id == "last":
+        runs = store.runs()
+        if not runs:
+            raise click.UsageError("There is no run in this store yet.")
+        run_id = str(runs[0][0])
+    if path:
+        call = store.call(run_id, path)
+        if call is None:
+            raise click.UsageError(f"Run {run_id} has no call {path!r}. List them with --run {run_id}.")
+        _show(call)
+        return
+    for call in store.calls(run_id, limit=options["limit"]):
+        outcome = call.error or call.value or ""
+        click.echo(f"{call.path:<40} {1000 * call.seconds:>8.1f} ms  {outcome[:90]}")
+
+
+def _show(call: Any) -> None:
+    answer = json.loads(call.answer) if call.answer else {}
+    usage = answer.get("usage", {})
+    click.echo(f"path      {call.path}\nfunction  {call.function} ({call.kind})\nmodel     {call.model}")
+    click.echo(f"inputs    {call.inputs}\nvalue     {call.value}\nerror     {call.error}\nkey       {call.key}")
+    click.echo(f"seed      {call.seed}\nlogprob   {answer.get('logprob')}\nusage     {usage}\nseconds   {call.seconds:.4f}")
+    click.echo(f"tokens    {answer.get('tokens')}\n\n{call.prompt or ''}{answer.get('text', '')}")

@@ -1,0 +1,355 @@
+"""`TableRun`: map a program over a table, durably. The main job of `thalweg run`.
+
+Rows run side by side, their calls batched by the engine; results are written in input order to a file that appears
+whole or not at all. Every finished call and row is in the journal before it counts, under an identity made of the
+program, its parameters, the model, the settings, the input and the output: the same command after any interruption
+goes on where it was and writes the same bytes. A failing row is written with its reason and the table goes on.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextvars
+import hashlib
+import inspect
+import json
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from thalweg.errors import DataError, Error
+from thalweg.program.flow import Flow
+from thalweg.program.journal import Meter, Scope, inside
+from thalweg.program.learned import Learned
+from thalweg.program.output_columns import RESERVED, OutputColumns
+from thalweg.program.session import current, model_in_force, store_in_force, using
+from thalweg.program.tables import Column, Row, Table, TableWriter, cast, check_writable, open_table
+from thalweg.program.types import jsonable
+
+LOOKED_AHEAD = 200  # rows whose prompts a plan tokenises to estimate the rest
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a table run did. `finished` is False after an interruption; counters are of this process alone."""
+
+    output: Path
+    rows: int
+    failed: int
+    replayed: int
+    seconds: float
+    meter: Meter
+    finished: bool
+    run: str
+
+
+@dataclass
+class Progress:
+    """Live state handed to whoever draws the bar."""
+
+    total: int | None
+    done: int = 0
+    failed: int = 0
+    replayed: int = 0
+    started: float = field(default_factory=time.time)
+    meter: Meter = field(default_factory=Meter)
+
+
+@dataclass(frozen=True)
+class FunctionPlan:
+    """Estimate for one learned function, tokens per call (means over the rows looked at)."""
+
+    name: str
+    prompt_tokens: float
+    shared_tokens: int
+    measured: bool  # prompts were tokenised from rows; otherwise only the fixed part is known
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do, before anything runs."""
+
+    program: str
+    model: str
+    rows: int | None
+    done: int
+    columns: tuple[Column, ...]
+    functions: tuple[FunctionPlan, ...]
+    run: str
+    status: str
+
+
+@dataclass(frozen=True)
+class TableRun:
+    """A program over a table.
+
+    Args:
+        program: a `Flow` or a `Learned`.
+        input, output: table paths; the output's suffix tells its format.
+        columns: input column of each parameter, where the names differ.
+        keep: input columns carried into the output (None: all).
+        limit: only the first rows.
+        fail_fast: stop at the first failing row.
+    """
+
+    program: Any
+    input: Path
+    output: Path
+    columns: Mapping[str, str] = field(default_factory=dict)
+    keep: tuple[str, ...] | None = None
+    limit: int | None = None
+    fail_fast: bool = False
+
+    # -- before -----------------------------------------------------------------------------------------------
+
+    def plan(self) -> Plan:
+        """Look before running: rows, columns, prompt sizes. Reads the table's beginning, asks no model anything."""
+        table, wiring = self._open()
+        model = model_in_force(self._session())
+        columns = self._output_columns(table)
+        status, done = "new", 0
+        run = self._identity(table, model)
+        store = store_in_force(self._session())
+        counted = store.count_rows(run)
+        if counted[0]:
+            status, done = "resumes", counted[0]
+        functions = tuple(self._function_plans(table, wiring, model))
+        rows = table.rows if self.limit is None or table.rows is None else min(table.rows, self.limit)
+        return Plan(_name(self.program), model.name, rows, done, tuple(columns.columns), functions, run, status)
+
+    def _function_plans(self, table: Table, wiring: dict[str, str], model: Any) -> Iterator[FunctionPlan]:
+        functions = self.program.learned() if isinstance(self.program, Flow) else {"": self.program}
+        if not hasattr(model, "prompt_tokens"):
+            return
+        for one in functions.values():
+            names = [entry.name for entry in one.signature.inputs]
+            counts, shared = [], 0
+            for row in _first(table, LOOKED_AHEAD):
+                if row.values is None:
+                    continue
+                # The inputs of an inner function are known when they are named as columns are, or when there is one.
+                known = {name: row.values.get(wiring.get(name, name)) for name in names}
+                if any(value is None for value in known.values()) and len(names) == 1 and len(wiring) == 1:
+                    known = {names[0]: row.values.get(next(iter(wiring.values())))}
+                if any(value is None for value in known.values()):
+                    break
+                request = one._request(known, self._session(), model)
+                counts.append(len(model.prompt_tokens(request)))
+                shared = len(model.tokenizer.encode(request.prefix, special=True))
+            if not counts:
+                request = one._request(dict.fromkeys(names, ""), self._session(), model)
+                counts, shared = [len(model.prompt_tokens(request))], len(model.prompt_tokens(request))
+                yield FunctionPlan(one.name, counts[0], shared, False)
+            else:
+                yield FunctionPlan(one.name, sum(counts) / len(counts), shared, True)
+
+    # -- the run ----------------------------------------------------------------------------------------------
+
+    def run(
+        self, *, fresh: bool = False, retry_failed: bool = False, watch: Callable[[Progress], None] | None = None
+    ) -> Summary:
+        """Run to the end, or from where an earlier run stopped.
+
+        Args:
+            fresh: forget the earlier run. retry_failed: run its failed rows again.
+            watch: called after every row.
+        """
+        table, wiring = self._open()
+        check_writable(self.output)
+        session = self._session()
+        model = model_in_force(session)
+        columns = self._output_columns(table)
+        store = store_in_force(session)
+        run = self._identity(table, model)
+        if fresh:
+            store.forget(run)
+        info = {"input": str(self.input), "output": str(self.output), "model": model.identity}
+        resuming = store.begin(run, _name(self.program), model.identity, info) is not None
+        meter = Meter()
+        total = table.rows if self.limit is None or table.rows is None else min(table.rows, self.limit)
+        progress = Progress(total, meter=meter)
+        stop = threading.Event()
+        started = time.time()
+
+        def one_row(row: Row, digest: str) -> tuple[str | None, str | None]:
+            if stop.is_set():
+                raise _Stopped
+            scope = Scope(run, f"row {row.index}/", resuming, meter)
+            error: BaseException | None = row.error
+            output = None
+            if error is None:
+                try:
+                    arguments = self._arguments(row, wiring)
+                    with using(journal=True), inside(scope):
+                        result = self.program(**arguments)
+                    output = json.dumps(columns.pack(result, scope.tokens, scope.confidence))
+                except Error as problem:
+                    error = problem
+                except Exception as problem:
+                    error = problem
+            if error is not None and stop.is_set():
+                raise _Stopped
+            text = _describe(error, row.index) if error is not None else None
+            store.write_row(run, row.index, digest, output, text)
+            if error is not None and self.fail_fast:
+                raise error
+            return output, text
+
+        workers = session.concurrency or min(64, 2 * max(1, model.capabilities.streams))
+        interrupted = False
+        with TableWriter(self.output, columns.columns) as writer:
+            pool = ThreadPoolExecutor(workers, thread_name_prefix="row")
+            waiting: deque[tuple[Row, Future[tuple[str | None, str | None]] | tuple[str | None, str | None]]] = deque()
+
+            def take() -> None:
+                row, made = waiting.popleft()
+                output, error = made.result() if isinstance(made, Future) else made
+                writer.write([columns.unpack(row.values or {}, output, error)])
+                progress.done += 1
+                progress.failed += error is not None
+                if watch is not None:
+                    watch(progress)
+
+            try:
+                for row in table:
+                    digest = _row_digest(row)
+                    known = store.row(run, row.index) if resuming else None
+                    if known is not None and known[0] == digest and not (retry_failed and known[2]):
+                        progress.replayed += 1
+                        waiting.append((row, (known[1], known[2])))
+                    else:
+                        context = contextvars.copy_context()
+                        waiting.append((row, pool.submit(context.run, one_row, row, digest)))
+                    while len(waiting) >= 4 * workers or (waiting and _ready(waiting[0][1])):
+                        take()
+                while waiting:
+                    take()
+            except KeyboardInterrupt:
+                interrupted = True
+                writer.abort()
+            finally:
+                stop.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+        if not interrupted:
+            store.finish(run, "finished")
+        return Summary(
+            self.output, progress.done, progress.failed, progress.replayed, time.time() - started, meter,
+            not interrupted, run,
+        )  # fmt: skip
+
+    # -- parts ------------------------------------------------------------------------------------------------
+
+    def _session(self) -> Any:
+        return self.program.own.over(current())
+
+    def _open(self) -> tuple[Table, dict[str, str]]:
+        """The table, and the input column of each parameter."""
+        table = open_table(self.input, limit=self.limit)
+        names = _parameters(self.program)
+        wiring: dict[str, str] = {}
+        for name, parameter in names.items():
+            column = self.columns.get(name, name)
+            if column in table.columns:
+                wiring[name] = column
+            elif name not in self.columns and len(names) == 1 and table.kind == "directory":
+                wiring[name] = "text"
+            elif parameter.default is inspect.Parameter.empty or name in self.columns:
+                raise DataError(
+                    f"{self.input} has no column {column!r} for the parameter `{name}` of `{_name(self.program)}`; "
+                    f"it has: {', '.join(table.columns)}.",
+                    f"Name the column: --column {name}=COLUMN.",
+                    column=column,
+                )
+        unknown = sorted(set(self.columns) - set(names))
+        if unknown:
+            raise DataError(
+                f"`{_name(self.program)}` has no parameter {unknown[0]!r}; it has: {', '.join(names)}.",
+                "Write --column PARAMETER=COLUMN.",
+            )
+        return table, wiring
+
+    def _output_columns(self, table: Table) -> OutputColumns:
+        kept = table.columns if self.keep is None else self.keep
+        missing = [name for name in kept if name not in table.columns]
+        if missing:
+            raise DataError(
+                f"{self.input} has no column {missing[0]!r} to keep; it has: {', '.join(table.columns)}.",
+                "Correct --keep.",
+                column=missing[0],
+            )
+        clash = [name for name in kept if name in RESERVED]
+        return OutputColumns.of(self.program, [name for name in kept if name not in clash], table)
+
+    def _arguments(self, row: Row, wiring: dict[str, str]) -> dict[str, Any]:
+        hints = _hints(self.program)
+        values = row.values or {}
+        return {
+            name: cast(values.get(column), hints.get(name, Any), row=row.index, column=column)
+            for name, column in wiring.items()
+        }
+
+    def _identity(self, table: Table, model: Any) -> str:
+        session = self._session()
+        said = [session.temperature, session.top_p, session.top_k, session.seed, session.max_tokens, session.overflow]
+        parts = [
+            _name(self.program), _source_digest(self.program), json.dumps(self.program.state(), sort_keys=True),
+            model.identity, repr(said), str(Path(self.input).resolve()), table.fingerprint,
+            str(Path(self.output).resolve()), repr(sorted(self.columns.items())), repr(self.keep),
+        ]  # fmt: skip
+        return "run-" + hashlib.blake2b("\x1f".join(parts).encode(), digest_size=10).hexdigest()
+
+
+class _Stopped(Exception):
+    """The run is ending; this row is left for the next one."""
+
+
+def _ready(made: Any) -> bool:
+    return not isinstance(made, Future) or made.done()
+
+
+def _first(table: Table, count: int) -> Iterator[Row]:
+    for index, row in enumerate(table):
+        if index == count:
+            return
+        yield row
+
+
+def _describe(error: BaseException, row: int) -> str:
+    text = f"{type(error).__name__}: {error}"
+    return text if f"row {row}" in text.lower() else f"row {row}: {text}"
+
+
+def _row_digest(row: Row) -> str:
+    text = json.dumps(jsonable(row.values)) if row.error is None else str(row.error)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def _name(program: Any) -> str:
+    return program.name
+
+
+def _parameters(program: Any) -> Mapping[str, inspect.Parameter]:
+    signature = program.signature.parameters if isinstance(program, Learned) else program.signature
+    return signature.parameters
+
+
+def _hints(program: Any) -> dict[str, Any]:
+    import typing
+
+    return typing.get_type_hints(program.function, include_extras=True)
+
+
+def _source_digest(program: Any) -> str:
+    """Hash of the program's module as code: comments and layout do not count."""
+    try:
+        source = Path(inspect.getsourcefile(program.function) or os.devnull).read_text(encoding="utf-8")
+        text = ast.dump(ast.parse(source))
+    except (OSError, TypeError, SyntaxError):
+        text = program.function.__code__.co_code.hex()
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
