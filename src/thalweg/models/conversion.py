@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from thalweg.errors import ModelError
 from thalweg.models.gguf import FORMATS, file_type
@@ -78,7 +79,8 @@ def _convert(source: Path, target: Path, format: str) -> None:
     settings.ftype = FORMATS[format]
     settings.allow_requantize = True
     settings.nthread = os.cpu_count() or 1
-    code = llama_cpp.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(settings))
+    reference: Any = ctypes.byref(settings)
+    code = llama_cpp.llama_model_quantize(os.fsencode(source), os.fsencode(target), reference)
     if code != 0:
         if shutil.disk_usage(target.parent).free < _NO_ROOM:
             raise cannot_write(target.parent, "the disk is full")

@@ -32,6 +32,7 @@ PROMPT_ROWS = 128  # rows of a prompt per pass: wider passes compute attention o
 COPY_PAYS_FROM = 12  # tokens: copying a lane costs about as much as computing this many
 JUNK_LANES = 3  # a pass over lanes 1 and 5 is split in two unless the lanes between get a row that is thrown away
 JUNK_ROWS = 3  # a chain is padded by up to this many rows to share a pass with a longer one
+RESERVED = JUNK_ROWS + 1  # cells of a lane that stay free for padding: a lone row becomes two before
 
 _backend_lock = threading.Lock()
 _backend_ready = False
@@ -62,6 +63,7 @@ class _Lane:
     owner: Prefix | None = None
     used: int = 0
     scored: list[int] = field(default_factory=list)  # nodes of the last scored path, lying behind `tokens`
+    forest: Forest | None = None  # the one `scored` belongs to
 
 
 @dataclass
@@ -164,10 +166,16 @@ class LlamaCpp:
             llama_cpp.llama_free(self._context)
             llama_cpp.llama_model_free(self._model)
             self._context = self._model = None
+            for lane in self._lanes:
+                if lane.owner is not None:
+                    lane.owner.lane = -1
+                lane.owner = None
 
     # -- prefixes ---------------------------------------------------------------------------------------------
 
     def open(self, tokens: Sequence[int]) -> Prefix:
+        if not self._context:
+            raise ModelError(f"{self.name} is closed.", "Load the model again.")
         tokens = list(tokens)
         self._check_tokens(tokens)
         if not tokens:
@@ -255,7 +263,7 @@ class LlamaCpp:
                 if chains:
                     rows += self._compute(chains, width, logits)
             for lane, _, path in paths:
-                lane.scored = path
+                lane.scored, lane.forest = path, forest
         return Scores(forest, rows, time.perf_counter() - started, logits)
 
     def commit(self, scores: Scores, node: int) -> Prefix:
@@ -263,20 +271,25 @@ class LlamaCpp:
         prefix = scores.forest.prefix_of(node)
         lane = self._lane(prefix)
         tokens = [scores.forest.token[i] for i in path]
-        if lane.scored[: len(path)] == path:
+        if lane.forest is scores.forest and lane.scored[: len(path)] == path:
             length = len(prefix.tokens) + len(path)
             self._cut(lane, length, keep_scored=len(path))
             lane.tokens.extend(tokens)
             lane.scored = []
             prefix.tokens.extend(tokens)
             return prefix
-        # Another path of the same prefix was scored last: its cells are gone, compute these again.
+        # Another path of the same prefix was scored last: its cells are gone, compute these again, the same way.
         self._cut(lane, len(prefix.tokens))
         rows = [_Chain(lane, len(prefix.tokens), tokens, [-1] * len(tokens))]
-        self._compute(rows, 1 if len(tokens) == 1 else 2, {})
+        self._compute(rows, 2 if len(tokens) > 1 or self._is_uniform(scores.forest, prefix) else 1, {})
         lane.tokens.extend(tokens)
         prefix.tokens.extend(tokens)
         return prefix
+
+    def _is_uniform(self, forest: Forest, prefix: Prefix) -> bool:
+        """Whether `score` computed a lone row of this prefix as one of two."""
+        leaves = [node for node in forest.leaves() if forest.prefix_of(node) is prefix]
+        return len(leaves) > 1 or any(forest.prefixes[i] is prefix for i in forest.uniform)
 
     def _rounds(self, forest: Forest) -> list[list[tuple[_Lane, Prefix, list[int]]]]:
         """Root-to-leaf paths, at most one per prefix a round; deeper common beginnings next to each other."""
@@ -361,9 +374,13 @@ class LlamaCpp:
             self._batch.clear()
             for i in range(done, done + size):
                 self._batch.add(tokens[i], start + i, lane.index, False)
+            if size == 1 and start > 0:  # a lone row would take another kernel: compute two, drop the second
+                self._batch.add(0, start + 1, lane.index, False)
             self._decode()
             done += size
-        if lane.prompt == start and (len(tokens) > 1 or start == 0):
+            if self._batch.count > size:
+                llama_cpp.llama_memory_seq_rm(self._memory, lane.index, start + size, -1)
+        if lane.prompt == start:
             lane.prompt = start + len(tokens)
         lane.tokens.extend(tokens)
 
@@ -434,7 +451,7 @@ class LlamaCpp:
         return self._lanes[prefix.lane]
 
     def _check_room(self, length: int, more: int) -> None:
-        if length + more > self.context - 2:  # two cells stay free for padding
+        if length + more > self.context - RESERVED:
             raise ContextOverflow(
                 f"{length} + {more} tokens do not fit the {self.context}-token context of {self.name}.",
                 "Shorten the input, set `overflow=\"truncate\"`, or load the model with a larger `context`.",

@@ -20,7 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-QUICK_SECONDS, FULL_SECONDS = 120, 900  # a probe that takes longer counts as hanging
+QUICK_SECONDS, FULL_SECONDS = 40, 900  # a probe that takes longer hangs, or the machine is too busy to tell
+
+_LATE = "no answer"
 
 
 @cache
@@ -44,7 +46,7 @@ def run_probe(path: Path, accelerate: Sequence[bool], *, quick: bool) -> dict[bo
     """What `probe` says of each setting. A setting that failed has a ``note`` that says how, and nothing else.
 
     Settings run in one process; those behind one that ended the process are tried in a new one. Where no process
-    could be started, the note comes with ``untried``.
+    could be started, or it did not answer in time, the note comes with ``untried``.
     """
     results: dict[bool, dict[str, Any]] = {}
     waiting = list(accelerate)
@@ -59,7 +61,7 @@ def run_probe(path: Path, accelerate: Sequence[bool], *, quick: bool) -> dict[bo
             results[setting] = {"note": result["error"]} if "error" in result else result
         waiting = [setting for setting in waiting if setting not in results]
         if waiting:
-            results[waiting.pop(0)] = {"note": ending}
+            results[waiting.pop(0)] = {"note": ending, **({"untried": True} if ending.startswith(_LATE) else {})}
     return results
 
 
@@ -79,7 +81,7 @@ def _run(path: Path, accelerate: Sequence[bool], quick: bool) -> tuple[list[dict
         )
         output, errors, code = done.stdout, done.stderr, done.returncode
     except subprocess.TimeoutExpired as late:
-        return _objects(late.stdout or b""), f"hangs (no answer within {limit} s)"
+        return _objects(late.stdout or b""), f"{_LATE} within {limit} s"
     if code < 0:
         return _objects(output), f"faults ({_signal(-code)})"
     last = errors.decode(errors="replace").strip().rpartition("\n")[2]

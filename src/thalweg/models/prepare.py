@@ -188,7 +188,7 @@ def _quick(name: str, path: Path) -> dict[str, Any]:
     """How to run a file, from one probe: accelerated where that is sound, faster and no less exact."""
     results = run_probe(path, [True, False], quick=True)
     fast, plain = results[True], results[False]
-    if plain.get("untried"):  # no process could be started: run it the safe way, and ask again next time
+    if plain.get("untried"):  # no process, or no time on a busy machine: run it the safe way, probe next time
         return {"accelerate": False, "exact_rows": 0, "tried": False}
     if "note" in plain:
         what = f"llama.cpp cannot run {name} from {path} on this machine: {plain['note']}."

@@ -111,8 +111,9 @@ class TableRun:
     def plan(self) -> Plan:
         """Look before running: rows, columns, prompt sizes. Reads the table's beginning, asks no model anything."""
         table, wiring = self._open()
-        model = model_in_force(self._session())
+        check_writable(self.output)
         columns = self._output_columns(table)
+        model = model_in_force(self._session())
         status, done = "new", 0
         run = self._identity(table, model)
         store = store_in_force(self._session())

@@ -1,0 +1,18 @@
+"""The benchmarks behind `thalweg bench NAME`: one file each, one question each, its baseline in the same run.
+
+A file defines ``benchmark(quick) -> Benchmark``. `quick` lowers repetitions, never what is compared. Add a benchmark
+by adding its file and its name here.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from thalweg.eval.benchmark import Benchmark
+
+BENCHES = ("typed", "distribution", "overhead", "quality", "resume", "table")
+
+
+def load(name: str, *, quick: bool = False) -> Benchmark:
+    """The benchmark of that name."""
+    return importlib.import_module(f"thalweg.eval.benches.{name}").benchmark(quick)
