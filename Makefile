@@ -73,8 +73,8 @@ define llama_wheel
 fi
 endef
 
-.peers/.ready: $(wildcard benchmarks/peers.txt)
-	@test -f benchmarks/peers.txt || { echo "benchmarks/peers.txt is not here: no peers are listed yet." >&2; exit 1; }
+.peers/.ready: .venv/.ready benchmarks/peers.txt
 	$(PYTHON) -m venv .peers
+	.peers/bin/pip install --quiet $(WHEELS)/llama_cpp_python-$(LLAMA)-*.whl
 	.peers/bin/pip install --quiet -r benchmarks/peers.txt
 	touch $@

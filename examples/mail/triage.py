@@ -1,6 +1,6 @@
 """Sort a mailbox: spam or ham by exact probabilities, and for ham what kind of mail it is and what it is about.
 
-    thalweg run examples/mail/triage.py:triage --input examples/mail/mail.parquet --output triaged.parquet
+thalweg run examples/mail/triage.py:triage --input examples/mail/mail.parquet --output triaged.parquet
 """
 
 from dataclasses import dataclass

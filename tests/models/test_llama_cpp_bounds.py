@@ -20,7 +20,7 @@ WORDS = list(range(1000, 1300))
 @pytest.fixture(scope="module")
 def small(model_path: Path) -> Iterator[LlamaCpp]:
     """Two streams of 256 tokens."""
-    scorer = LlamaCpp(model_path, streams=2, context=256)
+    scorer = LlamaCpp(model_path, streams=2, context=256, threads=1)
     yield scorer
     scorer.free()
 
@@ -138,13 +138,14 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, model_path: Path) ->
     with open(model_path, "rb") as whole:
         cut.write_bytes(whole.read(20 << 20))
     header.write_bytes(cut.read_bytes()[:200])
-    for path, match in ((text, "not a GGUF"), (cut, "cannot load"), (header, "cannot load"), (tmp_path / "no", "no model")):
+    cases = {text: "not a GGUF", cut: "cannot load", header: "cannot load", tmp_path / "no": "no model"}
+    for path, match in cases.items():
         with pytest.raises(ModelNotFound, match=match):
             LlamaCpp(path)
 
 
 def test_a_freed_model_is_refused_not_touched(model_path: Path) -> None:
-    scorer = LlamaCpp(model_path, streams=1, context=256)
+    scorer = LlamaCpp(model_path, streams=1, context=256, threads=1)
     prefix = scorer.open(WORDS[:10])
     scorer.free()
     scorer.free()

@@ -90,7 +90,7 @@ def test_a_key_is_the_same_in_another_process():
         "print(request_key(Request(m, f), 'model'))"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    assert printed == request_key(REQUEST, "model") == "5fefcf76bb2e0c6f9ac6280631a199f3"
+    assert printed == request_key(REQUEST, "model") == "5e0c5d481aa6ddb2c9b79fa08f208dbf"
     assert len(printed) == 32
 
 
@@ -106,7 +106,6 @@ def test_everything_that_decides_the_answer_changes_the_key():
         change(REQUEST, want="distribution"),
         change(REQUEST, want="score", target="red"),
         change(REQUEST, want="score", target="blue"),
-        change(REQUEST, prefix="Say a colour."),
         *[
             change(REQUEST, sampling=change(sampling, **{field: value}))
             for field, value in {"temperature": 1.0, "top_p": 0.5, "top_k": 3, "seed": 7, "max_tokens": 9}.items()
@@ -122,9 +121,9 @@ def test_messages_do_not_run_into_each_other():
     assert request_key(one, "m") != request_key(other, "m")
 
 
-def test_the_boundary_of_the_prefix_does_not_count():
-    one = Request((), COLOURS, prefix="abc", suffix="def")
-    assert request_key(one, "m") == request_key(dataclasses.replace(one, prefix="ab", suffix="cdef"), "m")
+def test_the_rendering_does_not_count():
+    rendered = dataclasses.replace(REQUEST, prefix="ab", suffix="cdef")
+    assert request_key(rendered, "m") == request_key(REQUEST, "m")
 
 
 def test_equal_numbers_of_other_types_give_equal_keys():

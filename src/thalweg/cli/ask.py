@@ -11,7 +11,9 @@ import click
 @click.command("ask")
 @click.argument("question")
 @click.argument("inputs", nargs=-1)
-@click.option("--type", "type_", default="str", show_default=True, help="str, int, float, bool, date, or a|b|c for a choice.")
+@click.option(
+    "--type", "type_", default="str", show_default=True, help="str, int, float, bool, date, or a|b|c for a choice."
+)
 @click.option("--instruction", default="Answer the question.", help="What to do with the question.")
 @click.option("--model", help="Model name, .gguf path, openai:MODEL@URL.")
 @click.option("--temperature", type=float, help="0 is greedy (default).")

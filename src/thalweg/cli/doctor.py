@@ -29,7 +29,9 @@ def command(model: str | None) -> int:
 
 
 def _installed(advice: list[str]) -> bool:
-    click.echo(f"thalweg {importlib.metadata.version('thalweg')}, Python {platform.python_version()}, {platform.platform()}")
+    click.echo(
+        f"thalweg {importlib.metadata.version('thalweg')}, Python {platform.python_version()}, {platform.platform()}"
+    )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     click.echo(f"processor  {_cpu()}, {cores} cores for this process")
     broken = False
@@ -88,7 +90,9 @@ def _engine(model: str | None, advice: list[str]) -> bool:
         click.echo("  results do not depend on who shares a batch (measured)")
     else:
         click.echo("  results may change in their last digits with who shares a batch")
-        advice.append(f"{choice.format} is not batch-exact on this machine: use q8_0 for runs that must repeat exactly.")
+        advice.append(
+            f"{choice.format} is not batch-exact on this machine: use q8_0 for runs that must repeat exactly."
+        )
     if not choice.accelerate and _has_amx():
         advice.append(
             "This processor has AMX, but the engine faults with it: llama.cpp was built by GCC 12 without the fix. "
@@ -130,5 +134,3 @@ def _store(advice: list[str]) -> bool:
         return True
     click.echo(f"  {file}: {file.stat().st_size / 1e6:.1f} MB, {len(runs)} runs")
     return False
-
-

@@ -74,5 +74,7 @@ def _show(call: Any) -> None:
     usage = answer.get("usage", {})
     click.echo(f"path      {call.path}\nfunction  {call.function} ({call.kind})\nmodel     {call.model}")
     click.echo(f"inputs    {call.inputs}\nvalue     {call.value}\nerror     {call.error}\nkey       {call.key}")
-    click.echo(f"seed      {call.seed}\nlogprob   {answer.get('logprob')}\nusage     {usage}\nseconds   {call.seconds:.4f}")
+    click.echo(
+        f"seed      {call.seed}\nlogprob   {answer.get('logprob')}\nusage     {usage}\nseconds   {call.seconds:.4f}"
+    )
     click.echo(f"tokens    {answer.get('tokens')}\n\n{call.prompt or ''}{answer.get('text', '')}")

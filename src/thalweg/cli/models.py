@@ -26,7 +26,7 @@ def _list() -> None:
 
     for one in names():
         state = f"{one.bytes / 1e6:.0f} MB" if one.installed else "not installed"
-        formats = f"prepared as {', '.join(one.formats)}" if one.formats else ""
+        formats = f"prepared as {', '.join(one.prepared)}" if one.prepared else ""
         click.echo(f"{one.name:<16} {state:<14} {one.licence:<14} {formats}")
         click.echo(f"{'':<16} {one.notes}")
     click.echo("Any GGUF file by its path; servers as openai:MODEL@URL; recordings as recorded:PATH.")
@@ -46,9 +46,7 @@ def prepare(name: str, formats: tuple[str, ...], as_json: bool) -> None:
 
     from thalweg.models.prepare import measure
 
-    report = measure(
-        name, formats or ("q8_0", "bf16", "original"), progress=lambda text: click.echo(text, err=True)
-    )
+    report = measure(name, formats or ("q8_0", "bf16", "original"), progress=lambda text: click.echo(text, err=True))
     rows: list[dict[str, Any]] = report.rows()
     if as_json:
         for row in rows:

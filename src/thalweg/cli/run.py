@@ -20,11 +20,15 @@ from thalweg.cli.target import load_program
 @click.option("--input", "input_", required=True, help="CSV, TSV, JSONL, Parquet, or a directory of text files.")
 @click.option("--output", required=True, help="CSV, TSV, JSONL or Parquet; appears whole when the run is done.")
 @click.option("--column", "columns", multiple=True, metavar="PARAM=COLUMN", help="Input column of a parameter.")
-@click.option("--keep", default=None, help="Input columns to carry over, comma-separated; 'none' for none. Default all.")
+@click.option(
+    "--keep", default=None, help="Input columns to carry over, comma-separated; 'none' for none. Default all."
+)
 @click.option("--limit", type=click.IntRange(1), help="Only the first rows.")
 @click.option("--model", help="Model name, .gguf path, openai:MODEL@URL, recorded:PATH.")
 @click.option("--state", "state_path", type=click.Path(), help="Parameters saved by `save`.")
-@click.option("--concurrency", type=click.IntRange(1), help="Rows under way at once. Default twice the model's streams.")
+@click.option(
+    "--concurrency", type=click.IntRange(1), help="Rows under way at once. Default twice the model's streams."
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failing row.")
 @click.option("--resume/--fresh", default=True, help="Go on where an earlier run stopped (default), or start over.")
 @click.option("--retry-failed", is_flag=True, help="Run rows again that failed in the earlier run.")
@@ -62,7 +66,9 @@ def command(target: str, input_: str, output: str, **options: Any) -> int:
         with _bar(program.name, options["progress"]) as watch, _interruptible():
             summary = job.run(fresh=not options["resume"], retry_failed=options["retry_failed"], watch=watch)
         if not summary.finished:
-            click.echo(f"\nStopped after {summary.rows} rows; they are kept. The same command goes on from there.", err=True)
+            click.echo(
+                f"\nStopped after {summary.rows} rows; they are kept. The same command goes on from there.", err=True
+            )
             return 130
         _show_summary(summary)
     if options["evaluate"]:

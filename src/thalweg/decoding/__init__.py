@@ -9,6 +9,7 @@ To add a method: one file with a coroutine, a constraint or a sampler; nothing e
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
 from typing import Any
 
@@ -43,12 +44,14 @@ def decoder_for(
         logprob, tokens, forced = yield from score(last, constraint, request.target, tokenizer)
         usage = Usage(output_tokens=len(tokens), forced_tokens=forced)
         return Answer(request.target, logprob, tuple(tokens), usage=usage)
-    written: list[int] = []
+    characters = codecs.getincrementaldecoder("utf-8")("replace")  # a token may end inside a character
+    written = ""
 
     def tell(tokens: list[int]) -> None:
+        nonlocal written
         assert observe is not None
-        written.extend(tokens)
-        observe(tokenizer.decode(written))
+        written += characters.decode(b"".join(tokenizer.pieces[token] for token in tokens))
+        observe(written)
 
     made = yield from generate(
         last,

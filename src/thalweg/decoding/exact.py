@@ -69,25 +69,32 @@ def score(last: int, constraint: Constraint, text: str, tokenizer: Any) -> Decod
     out: list[int] = []
     forced = 0
     asked: list[tuple[int, Any, int]] = []  # position, allowed, token
-    rest = text
+    data, written = text.encode(), 0  # bytes, as a token may end inside a character
+    if isinstance(constraint, Choices) and text in constraint.texts:
+        ahead = [*constraint.spellings[constraint.texts.index(text)], tokenizer.end]
+    else:
+        ahead = [*tokenizer.encode(text), tokenizer.end]
     while True:
         tokens = state.forced()
         out += tokens
         forced += len(tokens)
+        if tokens:
+            spelled = b"".join(tokenizer.pieces[token] for token in tokens)
+            if not data.startswith(spelled, written):
+                raise _not_a_member(text, tokenizer.decode(out))
+            written += len(spelled)
+            ahead = ahead[len(tokens) :] if ahead[: len(tokens)] == tokens else _spelling(data[written:], tokenizer)
         if state.done:
             break
-        written = tokenizer.decode(out)
-        if not text.startswith(written):
-            raise _not_a_member(text, written)
-        rest = text[len(written) :]
-        token = tokenizer.encode(rest)[0] if rest else tokenizer.end
+        token = ahead.pop(0)
         allowed = state.allowed()
         possible = allowed[token] if allowed.dtype == np.bool_ else token in allowed
         if not possible:
-            raise _not_a_member(text, written)
+            raise _not_a_member(text, tokenizer.decode(out))
         asked.append((len(out), allowed, token))
         state.advance(int(token))
         out.append(int(token))
+        written += len(tokenizer.pieces[token])
     if out and out[-1] == tokenizer.end:
         out = out[:-1]
     if tokenizer.decode(out) != text:
@@ -106,6 +113,13 @@ def score(last: int, constraint: Constraint, text: str, tokenizer: Any) -> Decod
         total += float(kept[int(np.searchsorted(ids, token)) if allowed.dtype == np.bool_ else list(ids).index(token)])
         total -= float(np.log(np.exp(kept).sum()))
     return total, out, forced
+
+
+def _spelling(rest: bytes, tokenizer: Any) -> list[int]:
+    """Tokens of what is left, and the end; the bytes of a character that was begun come one by one."""
+    begun = len(rest) - len(rest.lstrip(bytes(range(0x80, 0xC0))))
+    single = [tokenizer.pieces.index(rest[i : i + 1]) for i in range(begun)]
+    return [*single, *tokenizer.encode(rest[begun:].decode()), tokenizer.end]
 
 
 def _not_a_member(text: str, written: str) -> UnsatisfiableConstraint:

@@ -38,6 +38,14 @@ class Fragment:
         count = len(tokens)
         return cls(list(tokens), list(range(-1, count - 1)), [False] * (count - 1) + [True], keep, uniform)
 
+    @property
+    def depth(self) -> int:
+        """Tokens on the longest path: what must fit behind the prefix."""
+        depths: list[int] = []
+        for parent in self.parents:
+            depths.append(1 if parent < 0 else depths[parent] + 1)
+        return max(depths, default=0)
+
     def place(self, forest: Forest, prefix: Prefix) -> list[int]:
         """Add the fragment to `forest`. Returns the forest's index of every node."""
         nodes: list[int] = []

@@ -7,7 +7,7 @@ answers. `RemoteModel`, `RecordedModel` and `ScriptedModel` answer a `Request` w
 
 To add an engine: a file with a class that keeps the `Scorer` protocol and declares its `Capabilities`; to add a named
 model: an entry in `catalog`. The currency (`request`, `scorer`) is what all rooms above rely on: change it last.
-Engines are heavy, so their names are imported when first used; importing this room stays light.
+Engines and numpy are heavy, so names that need them are imported when first used; this room's door stays light.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from thalweg.models import openmp as openmp  # sets up the engine's threads, before any engine is loaded
 from thalweg.models.catalog import load, names
-from thalweg.models.embedder import Embedder
 from thalweg.models.request import Answer, Capabilities, Format, Message, Request, Sampling, Usage
-from thalweg.models.scorer import Forest, Prefix, Scorer, Scores
 
 if TYPE_CHECKING:
+    from thalweg.models.embedder import Embedder
     from thalweg.models.llama_cpp import LlamaCpp
     from thalweg.models.minilm import MiniLM
     from thalweg.models.recorded import RecordedModel
     from thalweg.models.remote import RemoteModel
+    from thalweg.models.scorer import Forest, Prefix, Scorer, Scores
     from thalweg.models.scripted import ScriptedModel
 
 __all__ = [
@@ -50,10 +51,15 @@ __all__ = [
 ]
 
 _HEAVY = {
+    "Embedder": "embedder",
+    "Forest": "scorer",
     "LlamaCpp": "llama_cpp",
     "MiniLM": "minilm",
+    "Prefix": "scorer",
     "RecordedModel": "recorded",
     "RemoteModel": "remote",
+    "Scorer": "scorer",
+    "Scores": "scorer",
     "ScriptedModel": "scripted",
 }
 

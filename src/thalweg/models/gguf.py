@@ -37,7 +37,7 @@ def file_type(path: str | os.PathLike[str]) -> int | None:
                 return _search(data, b"general.file_type")
     except OSError as error:
         raise ModelNotFound(f"Cannot read the model file {path} ({error.strerror}).", "Check the path.") from error
-    except (struct.error, ValueError, KeyError, IndexError) as error:
+    except (struct.error, ValueError, KeyError, ArithmeticError, MemoryError, RecursionError) as error:
         what = f"The header of {path} is damaged or cut off."
         raise ModelNotFound(what, "Fetch the file again and compare its checksum.") from error
 

@@ -446,7 +446,7 @@ class LlamaCpp:
         return lane
 
     def _lane(self, prefix: Prefix) -> _Lane:
-        if prefix.lane < 0 or self._lanes[prefix.lane].owner is not prefix:
+        if not 0 <= prefix.lane < len(self._lanes) or self._lanes[prefix.lane].owner is not prefix:
             raise ValueError("this prefix is closed, or belongs to another model")
         return self._lanes[prefix.lane]
 

@@ -90,7 +90,7 @@ def prepared(name: str = DEFAULT, *, verify: bool = False) -> Choice:
     """What to load for `name` on this machine; a suffix ``:FORMAT`` fixes the format.
 
     Without an earlier `measure`, weights in a format that has no fast kernels (Q4_1, Q5_0, Q5_1) become Q8_0, others
-    stay as they are, and one probe of two to three seconds finds out how they can be run. Later calls read that.
+    stay as they are, and one probe of about four seconds finds out how they can be run. Later calls read that.
 
     Raises:
         ModelNotFound: no such model, or the file cannot be loaded.

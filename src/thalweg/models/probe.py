@@ -4,7 +4,7 @@ Run as a program of its own (``python -m thalweg.models.probe``), because what i
 llama.cpp release, built by GCC 12, faults on matrix instructions. It prints one JSON object a setting tried, so that
 whatever was learned before a fault is kept. `prepare` starts it and reads what it says.
 
-Cost: with ``--quick`` two to three seconds for a 135M model, else about ten for each setting.
+Cost: with ``--quick`` about four seconds for a 135M model, else about ten for each setting.
 """
 
 from __future__ import annotations
@@ -29,24 +29,28 @@ FASTER = 1.05  # an accelerated setting is taken from this gain on
 _STEPS = (1, 3, 1, 2)  # rows of successive fragments: lone tokens, and chains as speculation and forced text give them
 
 
-def exact_rows(scorer: Any, rows: Sequence[int] = ROWS, *, longest: int = 200, steps: int = 4) -> int:
+def exact_rows(
+    scorer: Any, rows: Sequence[int] = ROWS, *, longest: int = 200, steps: int = 4, beginnings: int = 16
+) -> int:
     """The largest of `rows` up to which every request has bit-equal logits advanced alone and advanced together.
 
     Requests differ in length (5 to `longest` tokens), have their prompts cut otherwise when together, and mix single
-    tokens with chains in one pass. The scorer's streams must all be free; they bound what is tried. 0: never.
+    tokens with chains in one pass. They share `beginnings`: fewer are cheaper, since the cache serves the others. The
+    scorer's streams must all be free; they bound what is tried. 0: never.
     """
     rows = [n for n in sorted(rows) if n <= scorer.free_lanes]
-    prompts = [_tokens(scorer, i, 5 + (i * 77) % (longest - 4)) for i in range(max(rows, default=0))]
-    _forget(scorer)
-    alone = []
-    for i, prompt in enumerate(prompts):  # no two begin alike, so none finds another in the cache
-        prefix = scorer.open(prompt)
-        alone.append([_advance(scorer, [(i, prefix)], step)[0] for step in range(steps)])
-        scorer.close(prefix)
+    heads = [_tokens(scorer, i, 5 + (i * 77) % (longest - 4)) for i in range(beginnings)]
+    prompts = [heads[i % beginnings] + _tokens(scorer, 500 + i, 2) for i in range(max(rows, default=0))]
+    alone: list[list[Logits]] = []
     exact = 0
     for n in rows:
         _forget(scorer)
-        together = [(i, _open_in_two(scorer, prompts[i])) for i in range(n)]
+        for i in range(len(alone), n):
+            prefix = scorer.open(prompts[i])
+            alone.append([_advance(scorer, [(i, prefix)], step)[0] for step in range(steps)])
+            scorer.close(prefix)
+        _forget(scorer)
+        together = [(i, _open_cut(scorer, prompts[i], i < beginnings)) for i in range(n)]
         equal = True
         for step in range(steps):
             logits = _advance(scorer, together, step)
@@ -104,7 +108,9 @@ def _advance(scorer: Any, requests: list[tuple[int, Any]], step: int) -> list[Lo
     return logits
 
 
-def _open_in_two(scorer: Any, prompt: list[int]) -> Any:
+def _open_cut(scorer: Any, prompt: list[int], in_two: bool) -> Any:
+    if not in_two:
+        return scorer.open(prompt)
     cut = max(2, len(prompt) * 2 // 5)
     return scorer.extend(scorer.open(prompt[:cut]), prompt[cut:])
 
@@ -147,7 +153,9 @@ def _measured(path: str, accelerate: bool, quick: bool, before: dict[str, Any]) 
 
     result: dict[str, Any] = {}
     try:
-        scorer = LlamaCpp(path, streams=max(ROWS), context=256 if quick else 1024, accelerate=accelerate)
+        # Two threads wait for each other at barriers: on a busy machine one is many times faster than two.
+        threads, context = (1, 256) if quick else (None, 1024)
+        scorer = LlamaCpp(path, streams=max(ROWS), context=context, threads=threads, accelerate=accelerate)
         try:
             result["sample"] = _sample(scorer)
             if not quick:
@@ -155,10 +163,11 @@ def _measured(path: str, accelerate: bool, quick: bool, before: dict[str, Any]) 
                 result["decode"] = {str(n): decode_rate(scorer, n) for n in STREAMS}
                 result["exact_rows"] = exact_rows(scorer)
                 return result
-            result["prefill"] = prefill_rate(scorer, tokens=64, rounds=4, best=True)
+            result["prefill"] = prefill_rate(scorer, tokens=64, rounds=2, best=True)
             wins = before.get("exact_rows") == max(ROWS) and before["prefill"] >= FASTER * result["prefill"]
             if not wins:  # else this setting is not taken, so its exactness need not be known
-                result["exact_rows"] = exact_rows(scorer, (4, max(ROWS)), longest=12, steps=2)
+                few = {"longest": 64, "steps": 2, "beginnings": 4}
+                result["exact_rows"] = exact_rows(scorer, (4, max(ROWS)), **few)
         finally:
             scorer.free()
     except Error as error:

@@ -25,19 +25,17 @@ _NO_USAGE: dict[str, Any] = {}
 def request_key(request: Request, identity: str) -> str:
     """The 32 hexadecimal digits (blake2b-128) that name `request` asked of the model `identity`.
 
-    ``prefix + suffix`` is what counts when there is one, wherever the boundary lies; else the messages.
+    The conversation counts, not its rendering: a model's template is part of its identity, and a recording that
+    renders nothing must find what a local model was asked.
     """
     sampling = request.sampling
-    if request.prefix or request.suffix:
-        prompt = f"prompt\x1f{request.prefix}{request.suffix}"
-    else:
-        # Lengths come first, so that no two different conversations spell the same text.
-        prompt = "messages" + "".join([f"\x1f{m.role}\x1f{len(m.content)}\x1f{m.content}" for m in request.messages])
+    # Lengths come first, so that no two different conversations spell the same text.
+    prompt = "".join([f"\x1f{m.role}\x1f{len(m.content)}\x1f{m.content}" for m in request.messages])
     # float(): 0, 0.0 and numpy's 0.0 are one temperature; + 0.0 turns -0.0 into 0.0.
     text = (
         f"{len(identity)}\x1f{identity}\x1f{_digest(request.format)}\x1f{float(sampling.temperature) + 0.0!r}"
         f"\x1f{float(sampling.top_p) + 0.0!r}\x1f{int(sampling.top_k)}\x1f{int(sampling.seed)}"
-        f"\x1f{int(sampling.max_tokens)}\x1f{request.want}\x1f{len(request.target)}\x1f{request.target}\x1f{prompt}"
+        f"\x1f{int(sampling.max_tokens)}\x1f{request.want}\x1f{len(request.target)}\x1f{request.target}{prompt}"
     )
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 

@@ -22,7 +22,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from thalweg.errors import StateMismatch, TypeNotSupported
 from thalweg.program import state as states
 from thalweg.program.events import Done, Event, Finished, Started
-from thalweg.program.journal import inside, scope_in_force
+from thalweg.program.journal import Scope, inside, scope_in_force
 from thalweg.program.learned import Learned, _in_thread
 from thalweg.program.mapping import map_rows
 from thalweg.program.session import Session, current, model_in_force, settings, store_in_force, using
@@ -61,11 +61,19 @@ class Flow(Generic[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the flow."""
+        return self._run(None, args, kwargs)
+
+    def _place(self) -> tuple[Scope, str]:
+        """The next place for this flow in the run. Asked for in the caller's thread, so that places keep its order."""
+        session = current()
+        scope = scope_in_force(store_in_force(session) if session.journal is not False else None)
+        return scope, scope.next(self.name)
+
+    def _run(self, place: tuple[Scope, str] | None, args: Any, kwargs: Any) -> T:
         with using(**_said(self.own)), states.binding(self.bound):
             session = current()
             store = store_in_force(session) if session.journal is not False else None
-            scope = scope_in_force(store)
-            path = scope.next(self.name)
+            scope, path = place or self._place()
             started = time.time()
             error: BaseException | None = None
             result: Any = None
@@ -80,27 +88,38 @@ class Flow(Generic[P, T]):
                 if store is not None:
                     store.record(
                         Call(
-                            scope.run, path, "flow", self.name, None,
-                            json.dumps(jsonable({"args": list(args), **kwargs})), None, None,
+                            scope.run,
+                            path,
+                            "flow",
+                            self.name,
+                            None,
+                            json.dumps(jsonable({"args": list(args), **kwargs})),
+                            None,
+                            None,
                             None if error else json.dumps(jsonable(result)),
                             f"{type(error).__name__}: {error}" if error else None,
-                            None, None, started, time.time() - started,
+                            None,
+                            None,
+                            started,
+                            time.time() - started,
                         )  # fmt: skip
                     )
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Value[T]:
         """Run the flow in a thread of its own and go on; the `Value` is awaitable."""
         future: Future[T] = Future()
+        with using(**_said(self.own)):
+            place = self._place()
         context = contextvars.copy_context()
 
         def run() -> None:
             try:
-                future.set_result(context.run(self.__call__, *args, **kwargs))
+                future.set_result(context.run(self._run, place, args, kwargs))
             except BaseException as error:
                 future.set_exception(error)
 
         threading.Thread(target=run, name=f"flow {self.name}", daemon=True).start()
-        return Value(future, path=self.name)
+        return Value(future, path=place[1])
 
     async def acall(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The result, from async code."""
@@ -110,7 +129,8 @@ class Flow(Generic[P, T]):
         """Results in order; rows run side by side and their calls are batched (see `Learned.map`)."""
         session = self.own.over(current())
         names = list(self.signature.parameters)
-        ahead = session.concurrency or 2 * max(1, model_in_force(session).capabilities.streams)
+        streams = 1 if session.mode == "python" else model_in_force(session).capabilities.streams
+        ahead = session.concurrency or 2 * max(1, streams)
         return map_rows(
             self.submit, names, rows, more, fail_fast=fail_fast, session=session, title=self.name, ahead=ahead
         )
@@ -245,5 +265,3 @@ def flow(function: Callable[P, T] | None = None, /, **said: Any) -> Any:
     if not inspect.isfunction(function):
         raise TypeError(f"@flow takes a function, not {function!r}")
     return Flow(function)
-
-

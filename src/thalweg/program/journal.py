@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from thalweg.errors import NonDeterminism
 from thalweg.models.request import Answer, Request
@@ -106,8 +107,15 @@ class Scope:
 
 
 _scope: ContextVar[Scope | None] = ContextVar("thalweg_scope", default=None)
-_ambient: dict[int, Scope] = {}
+_ambient: WeakKeyDictionary[Any, Scope] = WeakKeyDictionary()  # by store
 _ambient_lock = threading.Lock()
+
+
+class _NoStore:
+    """Stands for the missing store of calls that are not recorded."""
+
+
+_NO_STORE = _NoStore()
 
 
 def new_run_id(prefix: str) -> str:
@@ -119,7 +127,7 @@ def scope_in_force(store: Store | None) -> Scope:
     scope = _scope.get()
     if scope is not None:
         return scope
-    key = id(store)
+    key = _NO_STORE if store is None else store
     found = _ambient.get(key)
     if found is None:
         with _ambient_lock:
@@ -168,11 +176,15 @@ def submit_call(
     key = request_key(request, model.identity)
     future: Future[Any] = Future()
 
-    def settle(answer: Answer | None, error: BaseException | None, *, text: str | None = None, write: bool = True) -> None:
+    def settle(
+        answer: Answer | None, error: BaseException | None, *, text: str | None = None, write: bool = True
+    ) -> None:
         value: Any = None
         packed: Any = None
         if error is None and answer is not None:
             try:
+                if observe is not None:  # of a stored answer, or of a model that cannot be watched, nothing was told
+                    observe(answer.text)
                 value, packed = decode(answer)
             except Exception as problem:
                 error = problem
@@ -189,10 +201,20 @@ def submit_call(
                     )
                     store.record(
                         Call(
-                            scope.run, path, request.want, function, key, inputs(), prompt, done,
+                            scope.run,
+                            path,
+                            request.want,
+                            function,
+                            key,
+                            inputs(),
+                            prompt,
+                            done,
                             json.dumps(packed) if error is None else None,
                             f"{type(error).__name__}: {error}" if error else None,
-                            model.identity, request.sampling.seed, started, time.time() - started,
+                            model.identity,
+                            request.sampling.seed,
+                            started,
+                            time.time() - started,
                         ),  # fmt: skip
                         cache=fresh,
                     )
@@ -228,6 +250,8 @@ def submit_call(
         error = inner.exception()
         settle(None if error else inner.result(), error)
 
-    inner = model.submit(request, observe) if observe is not None else model.submit(request)
+    # Only models that read token by token can be watched.
+    watched = observe is not None and hasattr(model, "prompt_tokens")
+    inner = model.submit(request, observe) if watched else model.submit(request)
     inner.add_done_callback(finished)
     return Value(future, path=path)

@@ -8,10 +8,12 @@ from the model in force; every other verb looks at the same distribution. Settin
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import json
 import queue
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -127,6 +129,8 @@ class Learned(Generic[P, T]):
 
         def observe(text: str) -> None:
             nonlocal told
+            if len(text) == len(told):
+                return
             events.put(Token(path, text[len(told) :]))
             told = text
             if (partial := partial_value(text, kind)) is not None:
@@ -189,9 +193,12 @@ class Learned(Generic[P, T]):
             found = list(zip(values, answer.probabilities, strict=True))
             table = [[output.to_json(value), p] for value, p in found]
             try:
-                return dict(found), table
+                made: dict[Any, float] = dict(found)
             except TypeError:  # unhashable values: their texts stand for them
-                return dict(zip(output.format.choices, answer.probabilities, strict=True)), table
+                made = {}
+            if len(made) < len(found):  # so too where Python takes several for one, as 1 and True
+                made = dict(zip(output.format.choices, answer.probabilities, strict=True))
+            return made, table
 
         inputs = self.signature.bind(args, kwargs)
         return self._submit(inputs, self._session(), want="distribution", decode=decode)
@@ -255,10 +262,8 @@ class Learned(Generic[P, T]):
         return self.bind(states.load(path, {self.name: self}))
 
     def _copy(self, **changes: Any) -> Learned[P, T]:
-        copy = replace(self, **changes)
-        for name in ("signature", "_prompter", "_first"):  # what does not change is not worked out again
-            if name in self.__dict__:
-                copy.__dict__[name] = self.__dict__[name]
+        copy = object.__new__(type(self))  # not through __init__: what was worked out of the function stays
+        copy.__dict__.update(self.__dict__ | changes)
         return copy
 
     # -- one call ---------------------------------------------------------------------------------------------
@@ -313,13 +318,15 @@ class Learned(Generic[P, T]):
         strategy = session.strategy or _DIRECT
         parameters = self.parameters
         messages, prefix, suffix = self._prompter.prompt(strategy, parameters, inputs, model)
-        reserve = self._prompter.reserve
+        reserve = self._prompter.reserve(model)
         request = Request(messages, format, sampling, prefix, suffix, want, target, reserve)
         if session.overflow == "truncate":
             request = self._truncated(request, strategy, parameters, inputs, model)
         return request
 
-    def _truncated(self, request: Request, strategy: Any, parameters: Parameters, inputs: Mapping[str, Any], model: Any) -> Request:
+    def _truncated(
+        self, request: Request, strategy: Any, parameters: Parameters, inputs: Mapping[str, Any], model: Any
+    ) -> Request:
         limit = model.capabilities.context
         if not limit or not hasattr(model, "prompt_tokens"):
             return request
@@ -343,9 +350,7 @@ class Learned(Generic[P, T]):
         future: Future[T] = Future()
         try:
             if not has_body(self.function):
-                raise TypeNotSupported(
-                    f"`{self.name}` has no Python body to run.", 'Write one, or use mode="model".'
-                )
+                raise TypeNotSupported(f"`{self.name}` has no Python body to run.", 'Write one, or use mode="model".')
             future.set_result(self.function(**inputs))  # type: ignore[call-arg]
         except Exception as error:
             future.set_exception(error)
@@ -353,11 +358,21 @@ class Learned(Generic[P, T]):
 
     def _or_body(self, value: Value[T], inputs: dict[str, Any]) -> Value[T]:
         future: Future[T] = Future()
+        context = contextvars.copy_context()
 
-        def finished(inner: Future[T]) -> None:
-            source = self._run_body(inputs) if isinstance(inner.exception(), ModelError) else value
+        def settle(source: Value[T]) -> None:
             error = source.exception()
             future.set_exception(error) if error else future.set_result(source.result())
+
+        def finished(inner: Future[T]) -> None:
+            if isinstance(inner.exception(), ModelError):
+                # Not on the engine's thread: the body may call learned functions and wait for them.
+                body = threading.Thread(
+                    target=lambda: settle(context.run(self._run_body, inputs)), name=f"body {self.name}", daemon=True
+                )
+                body.start()
+            else:
+                settle(value)
 
         value.add_done_callback(finished)
         return Value(future, path=value.path)

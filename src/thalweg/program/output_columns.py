@@ -158,5 +158,3 @@ def _input_kind(table: Table, name: str) -> str:
                 return kind
         return "json"
     return "json" if table.kind == "jsonl" else "string"
-
-

@@ -75,11 +75,18 @@ class Prompter:
         self.signature = signature
         self._templates: dict[tuple[int, int, int], tuple[Any, tuple[Message, ...], str, str, str]] = {}
         self._plain = all(field.annotation is str for field in signature.inputs)
+        self._reserve: tuple[Any, int] = (None, 0)
 
-    @cached_property
-    def reserve(self) -> int:
-        """Tokens kept back for closing a value early: as many as its shortest text has bytes, within reason."""
-        return min(128, len(self.signature.output.minimal.encode()) + 8)
+    def reserve(self, model: Any) -> int:
+        """Tokens kept back for closing a value early: those of its shortest text and a few more, within reason."""
+        tokenizer = getattr(model, "tokenizer", None)
+        known, count = self._reserve
+        if known is not tokenizer or not count:
+            output = self.signature.output
+            text = output.minimal.encode() if tokenizer is None else tokenizer.encode(output.minimal)
+            count = min(128, len(text) + (4 if output.format.kind == "json" else 1))
+            self._reserve = tokenizer, count
+        return count
 
     def prompt(
         self, strategy: Strategy, parameters: Parameters, inputs: Mapping[str, Any], model: Any
@@ -93,8 +100,8 @@ class Prompter:
             found = self._template(strategy, parameters, tokenizer, list(inputs))
             if len(self._templates) >= _KEPT:
                 self._templates.clear()
-            self._templates[key] = (strategy, parameters, model), *found  # type: ignore[assignment]
-            found = self._templates[key]
+            found = (strategy, parameters, model), *found  # type: ignore[assignment]
+            self._templates[key] = found
         _, head, prefix, before, after = found
         shown = show_inputs(texts)
         messages = (*head, Message("user", shown))
@@ -119,7 +126,7 @@ class Prompter:
 
         safe = [Message(one.role, _defuse(one.content, tokenizer)) for one in head]
         text = render_chat([*safe, Message("user", _MARK)], tokenizer.chat_template, tokenizer.special_tokens)
-        start, _, after = text.partition(_MARK)
+        start, _, after = text.rpartition(_MARK)  # the last: instruction and examples may hold one too
         cut = max((match.end() for match in _specials(tokenizer).finditer(start)), default=0)
         return head, start[:cut], start[cut:], after
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ class Session:
     Args:
         model: a name, path or URL form (see `thalweg.models.load`), or a model object.
         temperature, top_p, top_k, seed, max_tokens: sampling (greedy, 1.0, no limit, 0, 512 by default).
-        overflow: what to do with a prompt longer than the context: ``error`` (default) or ``truncate`` the longest input.
+        overflow: for a prompt longer than the context: ``error`` (default) or ``truncate`` the longest input.
         mode: ``model`` (default), ``python`` runs the function's own body, ``fallback`` runs it when the model fails.
         strategy: how calls are asked.
         cache: answer equal calls from the store (default on). journal: record every call (default on).
@@ -70,6 +71,16 @@ _lock = threading.RLock()
 _noted = False
 
 
+_NUMBERS: Mapping[str, tuple[type, Callable[[Any], bool], str]] = {
+    "temperature": (Real, lambda value: 0 <= value < float("inf"), "give a number from 0 (greedy) upwards"),
+    "top_p": (Real, lambda value: 0 < value <= 1, "give a share above 0, up to 1"),
+    "top_k": (Integral, lambda value: value >= 0, "give a whole number from 0 (no limit) upwards"),
+    "seed": (Integral, lambda value: True, "give a whole number"),
+    "max_tokens": (Integral, lambda value: value >= 1, "give at least 1"),
+    "concurrency": (Integral, lambda value: value >= 1, "give at least 1"),
+}
+
+
 def settings(**said: Any) -> Session:
     """A `Session` from keyword arguments. Raises `TypeError` naming what there is."""
     unknown = sorted(set(said) - set(_NAMES))
@@ -81,15 +92,10 @@ def settings(**said: Any) -> Session:
     for name, options in checks.items():
         if said.get(name) not in (None, *options):
             raise ValueError(f"{name}={said[name]!r}; choose one of {', '.join(options)}")
-    temperature = said.get("temperature")
-    if temperature is not None and not 0 <= temperature < float("inf"):
-        raise ValueError(f"temperature={temperature!r}; give a number from 0 (greedy) upwards")
-    top_p = said.get("top_p")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p={top_p!r}; give a share above 0, up to 1")
-    for name in ("max_tokens", "concurrency"):
-        if said.get(name) is not None and said[name] < 1:
-            raise ValueError(f"{name}={said[name]!r}; give at least 1")
+    for name, (kind, fits, hint) in _NUMBERS.items():
+        value = said.get(name)
+        if value is not None and not (isinstance(value, kind) and fits(value)):
+            raise ValueError(f"{name}={value!r}; {hint}")
     return Session(**said)
 
 
@@ -140,7 +146,7 @@ def _load(spec: Any) -> Any:
                     _noted = True
                     print(
                         f"thalweg: no model was chosen; using the packaged {name} "
-                        '(choose with tw.configure(model=...) or THALWEG_MODEL)',
+                        "(choose with tw.configure(model=...) or THALWEG_MODEL)",
                         file=sys.stderr,
                     )
             spec = name
@@ -217,4 +223,3 @@ _DEFAULTS = {
     "overflow": "error", "mode": "model", "strategy": "direct", "cache": True, "journal": True, "store": ".thalweg",
     "concurrency": "2 x streams", "progress": "on a terminal",
 }  # fmt: skip
-

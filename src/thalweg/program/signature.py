@@ -112,7 +112,11 @@ def has_body(function: Callable[..., Any]) -> bool:
     body = typing.cast(ast.FunctionDef, tree.body[0]).body
     return not all(
         isinstance(node, ast.Pass)
-        or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str | type(...)))
+        or (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str | type(...))
+        )
         for node in body
     )
 

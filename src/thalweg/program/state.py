@@ -20,7 +20,7 @@ from thalweg.program.strategy import Demonstration, Parameters
 
 VERSION = 1
 _KINDS = ("instruction", "demonstrations", "adapter")
-_bound: ContextVar[Mapping[str, Parameters]] = ContextVar("thalweg_bound_parameters", default={})
+_bound: ContextVar[Mapping[str, Parameters] | None] = ContextVar("thalweg_bound_parameters", default=None)
 
 
 def bound_parameters(origin: str) -> Parameters | None:
@@ -35,7 +35,7 @@ def binding(parameters: Mapping[str, Parameters]) -> Iterator[None]:
     if not parameters:
         yield
         return
-    token = _bound.set({**_bound.get(), **parameters})
+    token = _bound.set({**(_bound.get() or {}), **parameters})
     try:
         yield
     finally:
@@ -69,9 +69,7 @@ def parameters_from(path: str, signature: Signature, base: Parameters, state: Ma
     demonstrations = base.demonstrations
     if f"{path}/demonstrations" in state:
         try:
-            demonstrations = tuple(
-                Demonstration.from_json(one, signature) for one in state[f"{path}/demonstrations"]
-            )
+            demonstrations = tuple(Demonstration.from_json(one, signature) for one in state[f"{path}/demonstrations"])
         except (DataError, KeyError, TypeError) as error:
             raise StateMismatch(
                 f"A demonstration of `{path}` does not fit its signature ({error}).", "Correct or remove it."
@@ -106,13 +104,15 @@ def load(path: str | os.PathLike[str], functions: Mapping[str, Any]) -> dict[str
     """The state in a saved file, checked against the contracts of `functions`. Raises `StateMismatch`."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StateMismatch(f"{path} is not a readable saved program ({error}).", "Give a file made by `save`.") from error
-    if not isinstance(content, dict) or content.get("thalweg") != VERSION or not isinstance(content.get("state"), dict):
+    except (OSError, ValueError, RecursionError) as error:
+        raise StateMismatch(
+            f"{path} is not a readable saved program ({error}).", "Give a file made by `save`."
+        ) from error
+    if not _is_saved(content):
         raise StateMismatch(
             f"{path} is not a saved program of version {VERSION}.", "Save it again with this version of Thalweg."
         )
-    contracts = content.get("contracts", {})
+    contracts = content["contracts"]
     changes = [f"`{name}` is not part of the program any more" for name in contracts if name not in functions]
     changes += [f"`{name}` is new" for name in functions if name not in contracts]
     for name, function in functions.items():
@@ -126,3 +126,12 @@ def load(path: str | os.PathLike[str], functions: Mapping[str, Any]) -> dict[str
             "Load it into the program it was made for, or optimise the new one again.",
         )
     return content["state"]
+
+
+def _is_saved(content: Any) -> bool:
+    if not isinstance(content, dict) or content.get("thalweg") != VERSION or not isinstance(content.get("state"), dict):
+        return False
+    contracts = content.get("contracts")
+    return isinstance(contracts, dict) and all(
+        isinstance(one, dict) and isinstance(one.get("inputs"), dict) for one in contracts.values()
+    )

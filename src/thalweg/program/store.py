@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,9 @@ class Store:
             try:
                 yield
             except sqlite3.DatabaseError as error:
+                with suppress(sqlite3.Error, AttributeError):  # the next one starts anew
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
                 raise self._explain(error) from error
 
     def _explain(self, error: sqlite3.Error) -> StoreError:
@@ -104,7 +107,7 @@ class Store:
         if "malformed" in text or "not a database" in text or "disk image" in text:
             return StoreError(
                 f"{self.file} is damaged ({text}).",
-                f"Move it away (`mv {self.file} {self.file}.damaged`); a new one is made, calls in the old one run again.",
+                f"Move it away (`mv {self.file} {self.file}.damaged`); a new one is made, its calls run again.",
             )
         if "readonly" in text or "unable to open" in text:
             return StoreError(f"{self.file} cannot be written ({text}).", _ELSEWHERE)
@@ -145,7 +148,9 @@ class Store:
     def remember(self, key: str, answer: str, model: str) -> None:
         """Cache only."""
         with self._guard():
-            self._db.execute("INSERT OR IGNORE INTO cache VALUES (?, ?, ?, ?)", (key, self._pack(answer), model, time.time()))
+            self._db.execute(
+                "INSERT OR IGNORE INTO cache VALUES (?, ?, ?, ?)", (key, self._pack(answer), model, time.time())
+            )
 
     def call(self, run: str, path: str) -> Call | None:
         with self._guard():
@@ -166,7 +171,8 @@ class Store:
             yield self._call(row)
 
     def _call(self, row: tuple[Any, ...]) -> Call:
-        return Call(*(self._unpack(value) if isinstance(value, str) else value for value in row))
+        cells: list[Any] = [self._unpack(value) if isinstance(value, str) else value for value in row]
+        return Call(*cells)
 
     # -- runs and rows ----------------------------------------------------------------------------------------
 

@@ -40,7 +40,8 @@ class Parameters:
 
 
 class Strategy(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def messages(self, signature: Signature, parameters: Parameters, inputs: Mapping[str, str]) -> Sequence[Message]:
         """The conversation for inputs already rendered as text."""

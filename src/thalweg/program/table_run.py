@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thalweg.errors import DataError, Error
+from thalweg.errors import DataError, StoreError
 from thalweg.program.flow import Flow
 from thalweg.program.journal import Meter, Scope, inside
 from thalweg.program.learned import Learned
@@ -190,8 +190,8 @@ class TableRun:
                     with using(journal=True), inside(scope):
                         result = self.program(**arguments)
                     output = json.dumps(columns.pack(result, scope.tokens, scope.confidence))
-                except Error as problem:
-                    error = problem
+                except StoreError:
+                    raise  # of the whole run, not of this row: a full disk must not fail rows for good
                 except Exception as problem:
                     error = problem
             if error is not None and stop.is_set():
@@ -297,10 +297,15 @@ class TableRun:
 
     def _identity(self, table: Table, model: Any) -> str:
         session = self._session()
-        said = [session.temperature, session.top_p, session.top_k, session.seed, session.max_tokens, session.overflow]
+        functions = self.program.learned().values() if isinstance(self.program, Flow) else [self.program]
+        said = [
+            session.temperature, session.top_p, session.top_k, session.seed, session.max_tokens, session.overflow,
+            session.mode,
+        ]  # fmt: skip
         parts = [
             _name(self.program), _source_digest(self.program), json.dumps(self.program.state(), sort_keys=True),
-            model.identity, repr(said), str(Path(self.input).resolve()), table.fingerprint,
+            model.identity, repr([one.signature.digest for one in functions]), repr(said),
+            str(Path(self.input).resolve()), table.fingerprint,
             str(Path(self.output).resolve()), repr(sorted(self.columns.items())), repr(self.keep),
         ]  # fmt: skip
         return "run-" + hashlib.blake2b("\x1f".join(parts).encode(), digest_size=10).hexdigest()

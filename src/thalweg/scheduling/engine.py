@@ -133,7 +133,7 @@ class Engine:
             if not future.set_running_or_notify_cancel():
                 continue
             started = time.perf_counter()
-            prefix: Prefix | None = None
+            prefix: Any = None
             try:
                 prompt = self.prompt_tokens(request)
                 room = self.capabilities.context - len(prompt) - 4
@@ -166,9 +166,7 @@ class Engine:
         self.counters.decode_seconds += scores.seconds
         running, self._running = self._running, []
         for one in running:
-            logits = [
-                scores.logits(node) for node, want in zip(one.nodes, one.fragment.wants, strict=True) if want
-            ]
+            logits = [scores.logits(node) for node, want in zip(one.nodes, one.fragment.wants, strict=True) if want]
             try:
                 if one.fragment.keep:
                     self.scorer.commit(scores, one.nodes[-1])
@@ -183,6 +181,13 @@ class Engine:
         except StopIteration as stop:
             self._finish(one, stop.value)
         else:
+            length = len(one.prefix.tokens) + one.fragment.depth
+            if length > self.capabilities.context - 4:  # found here, it is the trouble of this request alone
+                raise ContextOverflow(
+                    f"The prompt with the text to compute behind it has {length} tokens; {self.name} holds "
+                    f"{self.capabilities.context}.",
+                    "Shorten the input or the value, or load the model with a larger `context`.",
+                )
             self._running.append(one)
 
     def _finish(self, one: _Running, answer: Answer) -> None:

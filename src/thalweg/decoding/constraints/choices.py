@@ -49,7 +49,8 @@ class Choices:
             if node.value >= 0 or not spelling:
                 other = self.texts[node.value] if spelling else ""
                 raise UnsatisfiableConstraint(
-                    f"The choices {other!r} and {text!r} cannot be told apart.", "Make all choices different, none empty."
+                    f"The choices {other!r} and {text!r} cannot be told apart.",
+                    "Make all choices different, none empty.",
                 )
             node.value = index
             self.spellings.append(spelling)

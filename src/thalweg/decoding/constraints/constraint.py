@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +43,5 @@ class Constraint(Protocol):
 
 def restrict(logits: Logits, allowed: NDArray[np.int64] | NDArray[np.bool_]) -> tuple[NDArray[np.int64], Logits]:
     """Ids of the allowed tokens and their logits, aligned."""
-    ids = np.flatnonzero(allowed) if allowed.dtype == np.bool_ else allowed
+    ids: Any = np.flatnonzero(allowed) if allowed.dtype == np.bool_ else allowed
     return ids, logits[ids]
-
-

@@ -18,8 +18,11 @@ from thalweg.models.scorer import Logits
 
 SEPARATORS = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
-# Tokens tried first when an answer must be closed: what ends a string, a list, an object, a line.
-_CLOSERS = (b'"}', b'"]', b"}", b"]", b'"', b'",', b",", b"\n", b".")
+# Tokens tried first when JSON must be closed; other formats close by their end alone. Inside a JSON string a brace is a
+# character like any other, so there only what ends the string counts; where a letter may follow, the answer is inside one.
+_CLOSERS = (b"}", b"]", b",", b'""', b'"')
+_STRING_CLOSERS = (b'"}', b'"]', b'"', b'",')
+_LETTER = b"x"
 
 
 def grammar_text(format: Format) -> str:
@@ -55,7 +58,10 @@ class Grammar:
         pieces: dict[bytes, int] = {}
         for token, piece in enumerate(tokenizer.pieces):
             pieces.setdefault(piece, token)
-        self.closers = [tokenizer.end] + [pieces[piece] for piece in _CLOSERS if piece in pieces]
+        known = pieces.keys() if format.kind == "json" else ()
+        self.closers = [tokenizer.end] + [pieces[piece] for piece in _CLOSERS if piece in known]
+        self.string_closers = [tokenizer.end] + [pieces[piece] for piece in _STRING_CLOSERS if piece in known]
+        self.letter = pieces.get(_LETTER, tokenizer.end)
 
     def start(self) -> GrammarState:
         return GrammarState(self._prototype.deep_copy(), self)
@@ -92,7 +98,8 @@ class GrammarState:
         self._check()
 
     def shortest(self, allowed: NDArray[np.int64] | NDArray[np.bool_], logits: Logits) -> int:
-        for token in self._grammar.closers:
+        grammar = self._grammar
+        for token in grammar.string_closers if allowed[grammar.letter] else grammar.closers:
             if allowed[token]:
                 return token
         return int(np.where(allowed, logits, -np.inf).argmax())

@@ -15,8 +15,8 @@ import numpy as np
 
 import thalweg as tw
 from thalweg.decoding import Choices, constraint_for
-from thalweg.eval.benchmark import Benchmark, Figure
 from thalweg.eval.benches.samples import mails
+from thalweg.eval.benchmark import Benchmark, Figure
 from thalweg.models.catalog import load
 from thalweg.models.scorer import Forest
 from thalweg.program.session import current, model_in_force
@@ -30,9 +30,7 @@ TYPES: tuple[Any, ...] = (
 
 
 def benchmark(quick: bool) -> Benchmark:
-    return Benchmark(
-        "distribution", "Are the probabilities of a finite type exact?", lambda: _run(2 if quick else 10)
-    )
+    return Benchmark("distribution", "Are the probabilities of a finite type exact?", lambda: _run(2 if quick else 10))
 
 
 def _run(per_type: int) -> Sequence[Figure]:
@@ -63,9 +61,26 @@ def _run(per_type: int) -> Sequence[Figure]:
     calls = per_type * len(TYPES)
     return [
         Figure("distribution", "largest difference", worst, 1e-4, None, "probability", values, "baseline is the bar"),
-        Figure("distribution", "largest error of the sum", total_error, 1e-9, None, "probability", calls, "baseline is the bar"),
-        Figure("distribution", "seconds per distribution", seconds[0] / calls, seconds[1] / calls, seconds[1] / seconds[0],
-               "s", calls, f"baseline: {passes / calls:.1f} passes from scratch per distribution"),  # fmt: skip
+        Figure(
+            "distribution",
+            "largest error of the sum",
+            total_error,
+            1e-9,
+            None,
+            "probability",
+            calls,
+            "baseline is the bar",
+        ),
+        Figure(
+            "distribution",
+            "seconds per distribution",
+            seconds[0] / calls,
+            seconds[1] / calls,
+            seconds[1] / seconds[0],
+            "s",
+            calls,
+            f"baseline: {passes / calls:.1f} passes from scratch per distribution",
+        ),  # fmt: skip
     ]
 
 

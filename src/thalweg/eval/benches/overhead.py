@@ -54,8 +54,16 @@ def _run(calls: int) -> Sequence[Figure]:
                 current()
             median = 1e6 * statistics.median(times[calls // 10 :])
             figures.append(
-                Figure("overhead", f"microseconds per call, {name}", median, base, base / median if base else None, "us",
-                       calls, note if peer else f"{note}{bar}")  # fmt: skip
+                Figure(
+                    "overhead",
+                    f"microseconds per call, {name}",
+                    median,
+                    base,
+                    base / median if base else None,
+                    "us",
+                    calls,
+                    note if peer else f"{note}{bar}",
+                )  # fmt: skip
             )
     return [*figures, *_import_time()]
 

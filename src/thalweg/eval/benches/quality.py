@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import thalweg as tw
-from thalweg.eval.benchmark import Benchmark, Figure
 from thalweg.eval.benches.samples import judge, mails
+from thalweg.eval.benchmark import Benchmark, Figure
 from thalweg.eval.metrics import wilson_interval
 from thalweg.models.request import Format
 from thalweg.program.session import current, model_in_force
@@ -27,7 +27,9 @@ def _run(count: int) -> Sequence[Figure]:
         session, model = current(), model_in_force(current())
         asked = [judge._request({"mail": row["mail"]}, session, model) for row in test]
         free = [
-            model.submit(replace(one, format=Format("text", max_chars=200), sampling=replace(one.sampling, max_tokens=24)))
+            model.submit(
+                replace(one, format=Format("text", max_chars=200), sampling=replace(one.sampling, max_tokens=24))
+            )
             for one in asked
         ]
         free_text = [_read(one.result().text) for one in free]
@@ -51,8 +53,16 @@ def _run(count: int) -> Sequence[Figure]:
         low, high = wilson_interval(hits, len(truth))
         value = hits / len(truth)
         figures.append(
-            Figure("quality", f"accuracy, {name}", value, base, value / base if base else None, "share", len(truth),
-                   f"95 % interval {low:.3f} to {high:.3f}; {note}")  # fmt: skip
+            Figure(
+                "quality",
+                f"accuracy, {name}",
+                value,
+                base,
+                value / base if base else None,
+                "share",
+                len(truth),
+                f"95 % interval {low:.3f} to {high:.3f}; {note}",
+            )  # fmt: skip
         )
     return figures
 

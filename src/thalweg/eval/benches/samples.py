@@ -19,7 +19,8 @@ def mails(split: str | None = None) -> list[dict[str, Any]]:
     place = Path(os.environ.get("THALWEG_EXAMPLES", "examples")) / "mail" / "mail.parquet"
     if not place.exists():
         raise DataError(
-            f"The mail sample is not at {place}.", "Run from the repository, or set THALWEG_EXAMPLES to its examples folder."
+            f"The mail sample is not at {place}.",
+            "Run from the repository, or set THALWEG_EXAMPLES to its examples folder.",
         )
     rows = [row.values for row in open_table(place) if row.values is not None]
     return [row for row in rows if split is None or row["split"] == split]
@@ -37,7 +38,7 @@ class Slip:
 
 @tw.learned
 def slip(mail: str) -> Slip:
-    """Fill in the slip for this e-mail: who sent it, what it is about in a few words, its kind, and whether it is urgent."""
+    """Fill in the slip for this e-mail: sender, topic in a few words, kind, and whether it is urgent."""
 
 
 @tw.learned

@@ -1,4 +1,4 @@
-"""Are sampled values always valid? Twelve types at temperature 1.0, against the same prompts unconstrained + parsing."""
+"""Are sampled values always valid? Twelve types at temperature 1.0, beside the same prompts unconstrained and parsed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import enum
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, Optional, TypedDict
 
 from pydantic import BaseModel, Field
 
 import thalweg as tw
 from thalweg.errors import Error
-from thalweg.eval.benchmark import Benchmark, Figure
 from thalweg.eval.benches.samples import mails
+from thalweg.eval.benchmark import Benchmark, Figure
 from thalweg.models.request import Format
 from thalweg.program.session import current, model_in_force
 
@@ -57,7 +57,7 @@ TYPES: dict[str, Any] = {
     "date": datetime.date,
     "Decimal": decimal.Decimal,
     "list[str]": Annotated[list[Annotated[str, Field(max_length=20)]], Field(min_length=1, max_length=4)],
-    "Optional[int]": Annotated[int, Field(ge=0, le=9999)] | None,
+    "Optional[int]": Optional[Annotated[int, Field(ge=0, le=9999)]],
     "dataclass union": Person | Company,
     "pydantic model": Price,
     "TypedDict with pattern": Place,
@@ -103,9 +103,19 @@ def _run(calls: int) -> Sequence[Figure]:
             seconds[1] += time.perf_counter() - started
     note = "; ".join(failures[:3])
     return [
-        Figure("typed", "share of valid values", valid / calls, parsed / calls, _ratio(valid, parsed), "share", calls, note),
-        Figure("typed", "calls per second", calls / seconds[0], calls / seconds[1], seconds[1] / seconds[0], "calls/s", calls,
-               "baseline writes free text of at most 96 tokens, then parses"),  # fmt: skip
+        Figure(
+            "typed", "share of valid values", valid / calls, parsed / calls, _ratio(valid, parsed), "share", calls, note
+        ),
+        Figure(
+            "typed",
+            "calls per second",
+            calls / seconds[0],
+            calls / seconds[1],
+            seconds[1] / seconds[0],
+            "calls/s",
+            calls,
+            "baseline writes free text of at most 96 tokens, then parses",
+        ),  # fmt: skip
     ]
 
 
