@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from thalweg.models.llama_cpp import LlamaCpp, _padded, _pieces
+from thalweg.models.llama_batch import padded as padded_lengths
+from thalweg.models.llama_batch import pieces
+from thalweg.models.llama_cpp import LlamaCpp
 from thalweg.models.scorer import Forest, Prefix
 
 WORDS = list(range(1000, 1300))
@@ -251,7 +253,7 @@ def test_no_operation_leaks_a_lane_or_loses_count(scorer: LlamaCpp, seed: int) -
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12))
 def test_padding_leaves_no_lone_row_and_stays_within_the_reserve(lengths: list[int]) -> None:
-    padded = _padded(lengths)
+    padded = padded_lengths(lengths)
     different = sorted(set(padded))
     assert all(0 <= p - n <= 4 for p, n in zip(padded, lengths, strict=True)) and min(padded) >= 2
     assert all(b - a > 1 for a, b in zip(different, different[1:], strict=False))
@@ -259,4 +261,4 @@ def test_padding_leaves_no_lone_row_and_stays_within_the_reserve(lengths: list[i
 
 @given(st.integers(2, 3000))
 def test_prompts_are_cut_into_pieces_of_two_rows_or_more(count: int) -> None:
-    assert sum(_pieces(count)) == count and min(_pieces(count)) >= 2 and max(_pieces(count)) <= 128
+    assert sum(pieces(count)) == count and min(pieces(count)) >= 2 and max(pieces(count)) <= 128

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,17 @@ def test_a_short_text_that_looks_like_a_blob_is_kept(tmp_path: Path) -> None:
     found = store.call("run", "f#0")
     assert found is not None
     assert found.inputs == "\x00blob:abc"
+    store.close()
+
+
+def test_a_blob_name_cannot_lead_out_of_the_store(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    store = Store(tmp_path / "s")
+    store.record(CALL)
+    with sqlite3.connect(tmp_path / "s" / "store.sqlite") as db:
+        db.execute("UPDATE calls SET prompt = ?", ("\0blob:../../../secret",))
+    with pytest.raises(StoreError, match="missing"):
+        store.call("run", "f#0")
     store.close()
 
 
@@ -247,11 +259,10 @@ def test_processes_open_and_write_one_store_at_once(tmp_path: Path) -> None:
         "import time; time.sleep(max(0, float(sys.argv[3]) - time.time()))\n"
         "store = Store(sys.argv[1])\n"
         "for i in range(150):\n"
-        "    store.record(replace(CALL, run=sys.argv[2], path=f'f#{i}', key=f'{sys.argv[2]} {i}', prompt='p' * 300000), cache=True)\n"
+        "    store.record(replace(CALL, run=sys.argv[2], path=f'f#{i}', key=f'{sys.argv[2]} {i}', prompt='p' * 300000),"
+        " cache=True)\n"
         "print(len(list(store.calls(sys.argv[2]))))\n"
     )
-    import time
-
     start = str(time.time() + 2.5)
     running = [
         subprocess.Popen(

@@ -52,6 +52,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(result if isinstance(result, int) else 0)
     except Error as error:
         click.echo(f"thalweg: {type(error).__name__}: {error}", err=True)
+        for note in getattr(error, "__notes__", ()):
+            click.echo(note, err=True)
         sys.exit(1)
     except click.ClickException as error:
         error.show()

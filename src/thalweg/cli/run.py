@@ -6,6 +6,7 @@ import math
 import signal
 import sys
 import time
+import traceback
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def command(target: str, input_: str, output: str, **options: Any) -> int:
     Every finished row is kept: after an interruption the same command goes on where it was.
     """
     import thalweg as tw
+    from thalweg.errors import Error
     from thalweg.program.table_run import TableRun
 
     program = load_program(target)
@@ -63,8 +65,14 @@ def command(target: str, input_: str, output: str, **options: Any) -> int:
         if options["dry_run"]:
             _show_plan(plan)
             return 0
-        with _bar(program.name, options["progress"]) as watch, _interruptible():
-            summary = job.run(fresh=not options["resume"], retry_failed=options["retry_failed"], watch=watch)
+        try:
+            with _bar(program.name, options["progress"]) as watch, _interruptible():
+                summary = job.run(fresh=not options["resume"], retry_failed=options["retry_failed"], watch=watch)
+        except Error:
+            raise
+        except Exception:  # the program's own, with --fail-fast: its author needs the traceback
+            traceback.print_exc()
+            return 1
         if not summary.finished:
             click.echo(
                 f"\nStopped after {summary.rows} rows; they are kept. The same command goes on from there.", err=True
@@ -172,7 +180,7 @@ def _show_plan(plan: Any) -> None:
     click.echo(f"rows           {plan.rows if plan.rows is not None else 'unknown until read'}")
     click.echo(f"run            {plan.run} ({plan.status}{f', {plan.done} rows done' if plan.done else ''})")
     click.echo(f"output         {', '.join(f'{column.name}: {column.kind}' for column in plan.columns)}")
-    left = (plan.rows or 0) - plan.done
+    left = max(0, (plan.rows or 0) - plan.done)
     for one in plan.functions:
         note = "" if one.measured else " (inputs not known before running: fixed part only)"
         click.echo(

@@ -49,7 +49,11 @@ def _import(place: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     sys.path.insert(0, str(path.parent))
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        where = f"{error.filename}, line {error.lineno}" if error.filename else place
+        raise click.UsageError(f"{where} is not valid Python: {error.msg}.") from error
     return module
 
 

@@ -72,7 +72,7 @@ def _whole(path: Path, source_digest: str, verify: bool) -> bool:
 def _convert(source: Path, target: Path, format: str) -> None:
     import llama_cpp
 
-    from thalweg.models.llama_cpp import start_backend
+    from thalweg.models.weights import start_backend
 
     start_backend()
     settings = llama_cpp.llama_model_quantize_default_params()

@@ -12,9 +12,7 @@ Source: llama.cpp (Gerganov and contributors, 2023-). Cost: a copy of a lane is 
 
 from __future__ import annotations
 
-import ctypes
 import os
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,34 +21,15 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
-from thalweg.errors import ContextOverflow, ModelError, ModelNotFound
+from thalweg.errors import ContextOverflow, ModelError
+from thalweg.models.llama_batch import JUNK_ROWS, Batch, padded, pieces
 from thalweg.models.request import Capabilities
 from thalweg.models.scorer import Forest, Logits, Prefix, Scores
-from thalweg.models.vocabulary import Vocabulary
+from thalweg.models.weights import Weights
 
-PROMPT_ROWS = 128  # rows of a prompt per pass: wider passes compute attention over keys that are masked anyway
 COPY_PAYS_FROM = 12  # tokens: copying a lane costs about as much as computing this many
 JUNK_LANES = 3  # a pass over lanes 1 and 5 is split in two unless the lanes between get a row that is thrown away
-JUNK_ROWS = 3  # a chain is padded by up to this many rows to share a pass with a longer one
 RESERVED = JUNK_ROWS + 1  # cells of a lane that stay free for padding: a lone row becomes two before
-
-_backend_lock = threading.Lock()
-_backend_ready = False
-
-
-def start_backend() -> None:
-    global _backend_ready
-    with _backend_lock:
-        if not _backend_ready:
-            llama_cpp.llama_log_set(_quiet, None)
-            llama_cpp.llama_backend_init()
-            _backend_ready = True
-
-
-@llama_cpp.llama_log_callback
-def _quiet(level: int, text: bytes, data: Any) -> None:
-    if os.environ.get("THALWEG_ENGINE_LOG"):
-        print(text.decode(errors="replace"), end="")
 
 
 @dataclass(eq=False)
@@ -89,6 +68,7 @@ class LlamaCpp:
         accelerate: let the engine repack weights for matrix instructions (AMX and the like). Only after
             `thalweg models prepare` found that it works: one release faults on it when built by GCC 12.
         exact_rows: what was measured for this file on this machine (see `Capabilities`).
+        weights: already loaded weights of this file, to share (see `replica`).
     """
 
     def __init__(
@@ -102,34 +82,22 @@ class LlamaCpp:
         threads: int | None = None,
         accelerate: bool = False,
         exact_rows: int = 0,
+        weights: Weights | None = None,
     ) -> None:
-        path = os.fspath(path)
-        if not os.path.isfile(path):
-            raise ModelNotFound(f"There is no model file at {path}.", "Give the path of a GGUF file.")
-        with open(path, "rb") as file:
-            if file.read(4) != b"GGUF":
-                raise ModelNotFound(f"{path} is not a GGUF model file.", "Convert the model to GGUF first.")
         if not 1 <= streams <= llama_cpp.llama_max_parallel_sequences():
             most = llama_cpp.llama_max_parallel_sequences()
             raise ModelError(f"streams={streams} is out of range.", f"Choose 1 to {most}.")
-        start_backend()
-        self.name, self.identity, self.path = name or os.path.basename(path), identity or path, path
-        settings = llama_cpp.llama_model_default_params()
-        settings.use_extra_bufts = accelerate
-        self._model: Any = llama_cpp.llama_model_load_from_file(path.encode(), settings)
-        if not self._model:
-            raise ModelNotFound(
-                f"llama.cpp cannot load {path} (truncated, damaged, or an architecture it does not know).",
-                "Check the file's checksum; THALWEG_ENGINE_LOG=1 prints the engine's reason.",
-            )
-        trained = llama_cpp.llama_model_n_ctx_train(self._model)
-        self.context = min(context or trained, trained)
+        self.path = os.fspath(path)
+        self.name, self.identity = name or os.path.basename(self.path), identity or self.path
+        self.weights = weights or Weights(self.path, accelerate=accelerate)
+        self._model: Any = self.weights.model
+        self.context = min(context or self.weights.trained_context, self.weights.trained_context)
         self.threads = threads or len(os.sched_getaffinity(0))
         self._context: Any = self._new_context(streams)
         self._memory: Any = llama_cpp.llama_get_memory(self._context)
-        self.tokenizer = Vocabulary(self._model)
+        self.tokenizer = self.weights.vocabulary
         self._lanes = [_Lane(i) for i in range(streams)]
-        self._batch = _Batch(max(2048, 4 * streams))
+        self._batch = Batch(max(2048, 4 * streams))
         self._clock = 0
         self.capabilities = Capabilities(
             constraints="exact",
@@ -160,11 +128,30 @@ class LlamaCpp:
             )
         return context
 
+    def replica(self) -> LlamaCpp:
+        """Another scorer over the same weights, with a cache of its own."""
+        return LlamaCpp(
+            self.path,
+            name=self.name,
+            identity=self.identity,
+            streams=len(self._lanes),
+            context=self.context,
+            threads=self.threads,
+            exact_rows=self.capabilities.exact_rows,
+            weights=self.weights.share(),
+        )
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many threads from now on; results do not depend on it."""
+        if threads != self.threads:
+            self.threads = threads
+            llama_cpp.llama_set_n_threads(self._context, threads, threads)
+
     def free(self) -> None:
         """Release weights and cache."""
         if self._context:
             llama_cpp.llama_free(self._context)
-            llama_cpp.llama_model_free(self._model)
+            self.weights.release()
             self._context = self._model = None
             for lane in self._lanes:
                 if lane.owner is not None:
@@ -314,10 +301,12 @@ class LlamaCpp:
         if width == 1:
             lengths = [1] * len(chains)
         else:
-            lengths = _padded([len(chain.tokens) for chain in chains])
+            lengths = padded([len(chain.tokens) for chain in chains])
             if sum(lengths) > 480:  # the engine would cut such a pass where it likes
-                return sum(self._compute([chain], width, logits) for chain in chains) if len(chains) > 1 else (
-                    self._compute_long(chains[0], logits)
+                return (
+                    sum(self._compute([chain], width, logits) for chain in chains)
+                    if len(chains) > 1
+                    else (self._compute_long(chains[0], logits))
                 )
         batch, total, gaps = self._batch, 0, []
         batch.clear()
@@ -350,7 +339,7 @@ class LlamaCpp:
 
     def _compute_long(self, chain: _Chain, logits: dict[int, Logits]) -> int:
         done = 0
-        for size in _pieces(len(chain.tokens)):
+        for size in pieces(len(chain.tokens)):
             self._batch.clear()
             wanted = []
             for i in range(done, done + size):
@@ -370,7 +359,7 @@ class LlamaCpp:
     def _append_prompt(self, lane: _Lane, tokens: list[int]) -> None:
         start = len(lane.tokens)
         done = 0
-        for size in _pieces(len(tokens)):
+        for size in pieces(len(tokens)):
             self._batch.clear()
             for i in range(done, done + size):
                 self._batch.add(tokens[i], start + i, lane.index, False)
@@ -454,7 +443,7 @@ class LlamaCpp:
         if length + more > self.context - RESERVED:
             raise ContextOverflow(
                 f"{length} + {more} tokens do not fit the {self.context}-token context of {self.name}.",
-                "Shorten the input, set `overflow=\"truncate\"`, or load the model with a larger `context`.",
+                'Shorten the input, set `overflow="truncate"`, or load the model with a larger `context`.',
             )
 
     def _check_tokens(self, tokens: Sequence[int]) -> None:
@@ -475,63 +464,3 @@ def _common(a: list[int], b: list[int], most: int) -> int:
         else:
             high = middle - 1
     return low
-
-
-def _pieces(count: int) -> list[int]:
-    """Sizes of the passes for `count` rows: near PROMPT_ROWS, never a lone row behind others."""
-    passes = max(1, -(-count // PROMPT_ROWS))
-    size, extra = divmod(count, passes)
-    return [size + (i < extra) for i in range(passes)] if count else []
-
-
-def _padded(lengths: list[int]) -> list[int]:
-    """Lengths of chains sharing one call, none below 2 and no two differing by exactly 1.
-
-    The engine computes as many rows of every lane as the shortest chain has, then goes on with the rest; a rest of
-    one row would be a lone row. Small differences are padded away, which also saves passes.
-    """
-    target: dict[int, int] = {}
-    top = 0
-    for length in sorted({max(2, length) for length in lengths}, reverse=True):
-        count = sum(max(2, other) == length for other in lengths)
-        gap = top - length
-        if top and (gap == 1 or gap * count <= JUNK_ROWS):
-            target[length] = top
-        else:
-            target[length] = top = length
-    return [target[max(2, length)] for length in lengths]
-
-
-class _Batch:
-    """A `llama_batch` over numpy arrays, allocated once."""
-
-    def __init__(self, capacity: int) -> None:
-        self.count = 0
-        self._token = np.zeros(capacity, np.int32)
-        self._pos = np.zeros(capacity, np.int32)
-        self._lane = np.zeros(capacity, np.int32)
-        self._want = np.zeros(capacity, np.int8)
-        ones = np.ones(capacity, np.int32)
-        lane_of = np.arange(capacity, dtype=np.uint64) * np.uint64(4) + np.uint64(self._lane.ctypes.data)
-        self._keep = (ones, lane_of)
-        self._struct = llama_cpp.llama_batch(
-            n_tokens=0,
-            token=self._token.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token)),
-            embd=None,
-            pos=self._pos.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_pos)),
-            n_seq_id=ones.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
-            seq_id=lane_of.ctypes.data_as(ctypes.POINTER(ctypes.POINTER(llama_cpp.llama_seq_id))),
-            logits=self._want.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
-        )
-
-    def clear(self) -> None:
-        self.count = 0
-
-    def add(self, token: int, position: int, lane: int, want: bool) -> None:
-        i = self.count
-        self._token[i], self._pos[i], self._lane[i], self._want[i] = token, position, lane, want
-        self.count = i + 1
-
-    def struct(self) -> Any:
-        self._struct.n_tokens = self.count
-        return self._struct

@@ -22,11 +22,12 @@ class Vocabulary:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._vocab: Any = llama_cpp.llama_model_get_vocab(model)
-        self.size = llama_cpp.llama_vocab_n_tokens(self._vocab)
-        self.bos = llama_cpp.llama_vocab_bos(self._vocab)
+        self.size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        self.bos: int = int(llama_cpp.llama_vocab_bos(self._vocab))  # type: ignore[arg-type]
         self.adds_bos = bool(llama_cpp.llama_vocab_get_add_bos(self._vocab))
-        self.end = llama_cpp.llama_vocab_eos(self._vocab)
-        turn = llama_cpp.llama_vocab_eot(self._vocab)
+        self.eos: int = int(llama_cpp.llama_vocab_eos(self._vocab))  # type: ignore[arg-type]
+        self.end = self.eos
+        turn = int(llama_cpp.llama_vocab_eot(self._vocab))  # type: ignore[arg-type]
         if turn >= 0 and self._raw_pieces[turn].lstrip(b"\xff").decode(errors="replace") in self.chat_template:
             self.end = turn  # chat models of some families end a turn, not the text
 
@@ -87,6 +88,6 @@ class Vocabulary:
     @cached_property
     def special_tokens(self) -> dict[str, str]:
         """The text of the tokens that chat templates refer to."""
-        eos = llama_cpp.llama_vocab_eos(self._vocab)
-        text = {name: self._raw_pieces[token] for name, token in (("bos_token", self.bos), ("eos_token", eos)) if token >= 0}
+        tokens = {"bos_token": self.bos, "eos_token": self.eos}
+        text = {name: self._raw_pieces[token] for name, token in tokens.items() if token >= 0}
         return {name: piece.lstrip(b"\xff").decode(errors="replace") for name, piece in text.items()}

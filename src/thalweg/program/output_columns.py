@@ -20,10 +20,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from thalweg.errors import TypeNotSupported
+from thalweg.errors import DataError, TypeNotSupported
 from thalweg.program.learned import Learned
 from thalweg.program.tables import Column, Table
-from thalweg.program.types import TypePlan, jsonable, plan
+from thalweg.program.types import TypePlan, jsonable, plan, render_value
 
 RESERVED = ("_error", "_tokens", "_confidence")
 
@@ -61,11 +61,29 @@ class OutputColumns:
 
     def pack(self, result: Any, tokens: int, confidence: float) -> dict[str, Any]:
         """A result as JSON. A result with a field `confidence` speaks for itself."""
-        value = self.plan.to_json(result) if self.plan is not None else jsonable(result)
+        value = self._json(result)
         own = getattr(result, "confidence", None)
         if isinstance(own, int | float) and not isinstance(own, bool):
             confidence = float(own)
         return {"value": value, "tokens": tokens, "confidence": None if math.isnan(confidence) else confidence}
+
+    def _json(self, result: Any) -> Any:
+        """The JSON form of a result. A flow may return more than a model may write: longer texts, line breaks."""
+        if self.plan is not None:
+            try:
+                return self.plan.to_json(result)
+            except DataError as error:
+                refused = error
+            value = json.loads(render_value({"value": result}))["value"]
+        else:
+            refused = DataError(f"{result!r:.80} does not fit its columns.", "Return a value of the declared type.")
+            value = jsonable(result)
+        try:
+            for name, column in self.fields:
+                column.encode(_cell(value if name is None else value[name], column.kind), 0)
+        except (DataError, ValueError, TypeError, LookupError):
+            raise refused from None
+        return value
 
     def unpack(self, inputs: Mapping[str, Any], packed: str | None, error: str | None) -> dict[str, Any]:
         """The cells of one output row."""

@@ -24,6 +24,7 @@ from thalweg.errors import StoreError
 
 VERSION = 1
 BLOB_FROM = 256 * 1024  # characters
+_BLOB = "\x00blob:"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs (
@@ -78,13 +79,25 @@ class Store:
             raise StoreError(f"{self.folder} cannot be made ({error.strerror}).", _ELSEWHERE) from error
         with self._guard():
             self._db = sqlite3.connect(self.file, check_same_thread=False, isolation_level=None, timeout=60)
-            self._db.execute("PRAGMA journal_mode=WAL")
+            self._write_ahead()
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
             (version,) = self._db.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
-        if int(version) > VERSION:
+        if version != str(VERSION):
             raise StoreError(f"{self.file} was written by a newer Thalweg (version {version}).", "Upgrade Thalweg.")
+
+    def _write_ahead(self) -> None:
+        """Turn on the write-ahead log. SQLite does not wait here for another process that opens a new file too."""
+        until = time.monotonic() + 60
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -131,7 +144,7 @@ class Store:
         """Write one call, and its answer to the cache, in one transaction."""
         values = [getattr(call, name) for name in _COLUMNS]
         for i, value in enumerate(values):
-            if isinstance(value, str) and len(value) > BLOB_FROM:
+            if isinstance(value, str):
                 values[i] = self._pack(value)
         with self._guard():
             if cache and call.key and call.answer and not call.error:
@@ -230,7 +243,7 @@ class Store:
     # -- blobs ------------------------------------------------------------------------------------------------
 
     def _pack(self, text: str) -> str:
-        if len(text) <= BLOB_FROM:
+        if len(text) <= BLOB_FROM and not text.startswith(_BLOB):
             return text
         data = text.encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -243,13 +256,15 @@ class Store:
                 os.replace(part, target)
             except OSError as error:
                 raise StoreError(f"{target} cannot be written ({error.strerror}).", _ELSEWHERE) from error
-        return f"\x00blob:{digest}"
+        return _BLOB + digest
 
     def _unpack(self, text: str) -> str:
-        if not text.startswith("\x00blob:"):
+        if not text.startswith(_BLOB):
             return text
-        digest = text[6:]
+        digest = text.removeprefix(_BLOB)
         try:
+            if not digest.isalnum():  # a file from elsewhere must not name other files
+                raise FileNotFoundError(digest)
             data = (self.folder / "blobs" / digest[:2] / digest).read_bytes()
         except OSError as error:
             raise StoreError(

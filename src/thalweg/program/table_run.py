@@ -199,6 +199,7 @@ class TableRun:
             text = _describe(error, row.index) if error is not None else None
             store.write_row(run, row.index, digest, output, text)
             if error is not None and self.fail_fast:
+                error.add_note(f"This was row {row.index} of {self.input}.")
                 raise error
             return output, text
 
@@ -211,7 +212,13 @@ class TableRun:
             def take() -> None:
                 row, made = waiting.popleft()
                 output, error = made.result() if isinstance(made, Future) else made
-                writer.write([columns.unpack(row.values or {}, output, error)])
+                try:
+                    writer.write([columns.unpack(row.values or {}, output, error)])
+                except DataError as problem:
+                    if problem.column is None:
+                        raise  # the file, not a cell
+                    error = _describe(problem, row.index)
+                    writer.write([columns.unpack({}, None, error)])
                 progress.done += 1
                 progress.failed += error is not None
                 if watch is not None:

@@ -246,9 +246,18 @@ def _count(valid: list[int], texts: list[str]) -> None:
 def _limit(model: Any, totals: list[Any]) -> tuple[float, float, float]:
     """Rows a second if nothing but the necessary tokens cost time, and the two rates it rests on."""
     rows, prompt, cached, forced, sampled = totals
-    scorer = model.scorer
     context = int(prompt / rows) + 20
-    prefill = probe.prefill_rate(scorer, tokens=max(64, int((prompt - cached) / rows)), rounds=7)
-    decode = probe.decode_rate(scorer, scorer.capabilities.streams, context=context, rounds=5)
+    fresh = max(64, int((prompt - cached) / rows))
+
+    def together(measure: Any) -> float:
+        """The sum of the workers' rates, all measuring at the same time, with the threads they have in a run."""
+        for worker in model.workers:
+            worker.scorer.use_threads(max(1, len(os.sched_getaffinity(0)) // len(model.workers)))
+        with ThreadPoolExecutor(len(model.workers)) as pool:
+            return sum(pool.map(lambda worker: measure(worker.scorer), model.workers))
+
+    streams = model.scorer.capabilities.streams
+    prefill = together(lambda scorer: probe.prefill_rate(scorer, tokens=fresh, rounds=7))
+    decode = together(lambda scorer: probe.decode_rate(scorer, streams, context=context, rounds=5))
     seconds = (prompt - cached + forced) / prefill + sampled / decode
     return rows / seconds, prefill, decode
