@@ -293,7 +293,8 @@ def sample(rows: list[dict[str, str]], count: int) -> list[dict[str, str]]:
         for group, share in shares(sizes, count // 2).items():
             drawn += [row for row in mine if row["group"] == group][:share]
         chosen += [row | {"split": SPLITS[place % 3]} for place, row in enumerate(drawn)]
-    return sorted(chosen, key=lambda row: order(row["id"]))
+    # Another order than the one they were drawn in: the rarer label reaches further down that one.
+    return sorted(chosen, key=lambda row: order(f"sample {row['id']}"))
 
 
 def unlike(rows: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -1,5 +1,8 @@
 """Sort a mailbox: spam or ham by exact probabilities, and for ham what kind of mail it is and what it is about.
 
+The question was chosen on the dev split of mail.parquet, where it separates spam from ham best of a dozen tried (area
+under the ROC curve 0.84; "spam or ham?" itself gives the packaged 135M model 0.43, worse than a coin).
+
 thalweg run examples/mail/triage.py:triage --input examples/mail/mail.parquet --output triaged.parquet
 """
 
@@ -10,9 +13,8 @@ from pydantic import Field
 
 import thalweg as tw
 
-# Chosen on the dev split of mail.parquet (see `thalweg bench quality`): the probability of "spam" above which this
-# small model's leaning counts as spam.
-THRESHOLD = 0.5
+# Chosen on the dev split too: a mail is spam when "advertisement" is more probable than this.
+THRESHOLD = 0.557
 
 Short = Annotated[str, Field(min_length=1, max_length=60)]
 
@@ -55,8 +57,8 @@ class Ticket:
 
 
 @tw.learned
-def judge(mail: str) -> Literal["spam", "ham"]:
-    """Is this e-mail spam (unwanted advertising, fraud) or ham (a real person or a mailing list)?"""
+def judge(mail: str) -> Literal["advertisement", "discussion", "newsletter"]:
+    """Classify the e-mail."""
 
 
 @tw.learned
@@ -66,7 +68,7 @@ def sort(mail: str) -> Question | Announcement | Discussion | Other:
 
 @tw.flow
 def triage(mail: str) -> Ticket:
-    spam = judge.distribution(mail)["spam"]
+    spam = judge.distribution(mail)["advertisement"]
     if spam > THRESHOLD:
         return Ticket("spam", "", "", spam)
     match sort(mail):

@@ -22,7 +22,9 @@ def test_ask_answers_in_the_declared_type(cli: Cli) -> None:
     assert cli("ask", "The soap was cold.", "--type", "good | bad").out.strip() in ("good", "bad")
     assert cli("ask", "Is tea hot?", "--type", "bool").out.strip() in ("true", "false")
     assert isinstance(json.loads(cli("ask", "How many legs has a dog?", "--type", "int").out), int)
-    said = cli("ask", "The soap was cold.", "--type", "good|bad", "--distribution", "--instruction", "Judge the review.")
+    said = cli(
+        "ask", "The soap was cold.", "--type", "good|bad", "--distribution", "--instruction", "Judge the review."
+    )
     lines = [line.split() for line in said.out.splitlines()]
     assert {value for _, value in lines} == {"good", "bad"}
     assert sum(float(p) for p, _ in lines) == pytest.approx(1, abs=2e-4)
@@ -43,7 +45,8 @@ def test_ask_refuses_what_it_cannot_do(cli: Cli) -> None:
     for arguments, words in (
         (("ask", "What?", "--type", "complex"), "write one of str, int, float, bool, date"),
         (("ask", "What", "is", "tea?"), "in quotes"), (("ask", "reviews.py:counted", "1", "2"), "2 inputs were given"),
-        (("ask", "reviews.py:review", "x", "--distribution"), "needs a learned function"), (("ask",), "Missing argument"),
+        (("ask", "reviews.py:review", "x", "--distribution"), "needs a learned function"),
+        (("ask",), "Missing argument"),
     ):  # fmt: skip
         said = cli(*arguments)
         assert said.code == 2
@@ -89,7 +92,8 @@ def test_inspect_lists_runs_calls_and_one_call_in_full(cli: Cli, tmp_path: Path,
     assert "ValueError: the review explodes" in calls
     assert len(cli("inspect", "--run", run, "--limit", "1").out.splitlines()) == 1
     one = cli("inspect", "--run", "last", "--call", "row 0/review#0/judge#0").out
-    for words in ("function  judge (value)", f"model     {model.identity}", '{"text": "fine"}', "logprob", "tokens    [",
+    for words in ("function  judge (value)", f"model     {model.identity}", '{"text": "fine"}', "logprob",
+                  "tokens    [",
                   "<|im_start|>assistant"):  # fmt: skip
         assert words in one
     said = cli("inspect", "--run", run, "--call", "row 9/x")
@@ -121,7 +125,7 @@ def test_models_lists_names_sizes_licences_and_other_forms(cli: Cli) -> None:
 def test_doctor_says_what_is_installed_in_force_and_stored(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     said = cli("doctor")
     assert said.code == 0
-    for words in ("thalweg 0.1.0", "llama-cpp-python", "llguidance", "in force (precedence: argument > using > configure",
+    for words in ("thalweg 0.1.0", "llama-cpp-python", "llguidance", "argument > using > configure",
                   "environment THALWEG_STORE", "smollm2-135m: q8_0", "store.sqlite: none yet"):  # fmt: skip
         assert words in said.out, words
     cli("ask", "reviews.py:counted", "41")

@@ -21,7 +21,9 @@ USUAL = ("run", "reviews.py:review", "--input", "in.csv", "--output", "out.jsonl
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "in.csv"
-    path.write_text("id,text,truth\n" + "".join(f"{i},review number {i},{'good' if i % 2 else 'bad'}\n" for i in range(8)))
+    path.write_text(
+        "id,text,truth\n" + "".join(f"{i},review number {i},{'good' if i % 2 else 'bad'}\n" for i in range(8))
+    )
     return path
 
 
@@ -243,7 +245,9 @@ def test_a_limited_run_goes_on_with_more_rows(cli: Cli, table: Path, tmp_path: P
     assert len(rows("out.jsonl")) == 2
 
 
-def test_running_again_computes_nothing_and_writes_the_same_bytes(cli: Cli, table: Path, tmp_path: Path, model: Any) -> None:
+def test_running_again_computes_nothing_and_writes_the_same_bytes(
+    cli: Cli, table: Path, tmp_path: Path, model: Any
+) -> None:
     assert cli(*USUAL).code == 0
     first, done = Path("out.jsonl").read_bytes(), model.counters.requests
     Path("out.jsonl").unlink()
@@ -282,7 +286,8 @@ def test_types_that_changed_in_an_imported_module_make_another_run(cli: Cli, tab
             f'def step(text: str) -> Literal[{choices}]:\n    """Choose."""\n'
         )
         Path("uses.py").write_text(
-            "import thalweg as tw\nfrom steps import step\n\n\n@tw.flow\ndef use(text: str) -> str:\n    return step(text)\n"
+            "import thalweg as tw\nfrom steps import step\n\n\n"
+            "@tw.flow\ndef use(text: str) -> str:\n    return step(text)\n"
         )
         sys.modules.pop("steps", None)
         said = cli("run", "uses.py:use", "--input", "in.csv", "--output", "out.jsonl", "--limit", "2")
@@ -293,7 +298,8 @@ def test_types_that_changed_in_an_imported_module_make_another_run(cli: Cli, tab
 def test_failed_rows_stay_failed_until_they_are_asked_again(cli: Cli, tmp_path: Path) -> None:
     Path("flaky.py").write_text(
         "from pathlib import Path\nimport thalweg as tw\n\n\n@tw.flow\ndef flaky(text: str) -> str:\n"
-        "    if text == 'b' and not Path('mended').exists():\n        raise ConnectionError('no line')\n    return text\n"
+        "    if text == 'b' and not Path('mended').exists():\n"
+        "        raise ConnectionError('no line')\n    return text\n"
     )
     Path("in.csv").write_text("text\na\nb\nc\n")
     usual = ("run", "flaky.py:flaky", "--input", "in.csv", "--output", "out.jsonl")
@@ -363,3 +369,15 @@ def test_evaluation_leaves_failed_rows_out_and_asks_for_what_is_unclear(cli: Cli
     assert said.code == 1
     assert "LABEL=COLUMN" in said.err
     assert cli(*USUAL, "--evaluate", "truth=nothing").code == 1
+
+
+def test_a_declared_truncation_lets_long_rows_through(cli: Cli, tmp_path: Path, model: Any) -> None:
+    Path("long.py").write_text(
+        "import thalweg as tw\nfrom reviews import judge\n\n\n"
+        '@tw.flow(overflow="truncate")\ndef long(text: str) -> str:\n    return judge(text)\n'
+    )
+    Path("in.jsonl").write_text(json.dumps({"text": "word " * 60_000}) + "\n" + json.dumps({"text": "short"}) + "\n")
+    said = cli("run", "long.py:long", "--input", "in.jsonl", "--output", "out.jsonl", "--keep", "none")
+    assert said.code == 0, said.err
+    assert [row["_error"] for row in rows("out.jsonl")] == [None, None]
+    assert model.capabilities.context / 2 < rows("out.jsonl")[0]["_tokens"] < model.capabilities.context

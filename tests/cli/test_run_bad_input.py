@@ -37,7 +37,10 @@ def test_a_missing_column_is_named_with_those_there_are(cli: Cli, tmp_path: Path
     assert "in.csv has no column 'text' for the parameter `text` of `review`; it has: id, texts" in said.err
     assert "--column text=COLUMN" in said.err
     assert not Path("out.jsonl").exists()
-    assert cli("run", "reviews.py:review", "--input", "in.csv", "--output", "out.jsonl", "--column", "text=texts").code == 0
+    assert (
+        cli("run", "reviews.py:review", "--input", "in.csv", "--output", "out.jsonl", "--column", "text=texts").code
+        == 0
+    )
     assert rows(Path("out.jsonl"))[0]["length"] == 4
 
 
@@ -53,7 +56,7 @@ def test_cells_of_the_wrong_type_fail_their_row_only(cli: Cli, tmp_path: Path) -
 
 
 def test_rows_that_are_not_utf8_or_broken_are_kept_with_their_reason(cli: Cli, tmp_path: Path) -> None:
-    Path("in.csv").write_bytes(b"id,text\n1,fine\n2,bad \xff\xfe byte\n3,also fine\n4,too,many\n5,\"open\n6,last\n")
+    Path("in.csv").write_bytes(b'id,text\n1,fine\n2,bad \xff\xfe byte\n3,also fine\n4,too,many\n5,"open\n6,last\n')
     said = cli("run", "reviews.py:review", "--input", "in.csv", "--output", "out.jsonl")
     assert said.code == 0
     made = rows(Path("out.jsonl"))
@@ -63,7 +66,7 @@ def test_rows_that_are_not_utf8_or_broken_are_kept_with_their_reason(cli: Cli, t
     assert "fields" in made[3]["_error"]
     assert "quote" in made[4]["_error"]
     assert all("row" in row["_error"].lower() for row in made if row["_error"])
-    assert "6 rows" in said.out or "6, 3 failed" in said.out
+    assert "6, 3 failed (see _error)" in said.out
 
 
 def test_a_cell_of_5_megabytes_is_kept_out_and_the_table_goes_on(cli: Cli, tmp_path: Path) -> None:
@@ -74,7 +77,8 @@ def test_a_cell_of_5_megabytes_is_kept_out_and_the_table_goes_on(cli: Cli, tmp_p
     assert said.code == 0
     made = rows(Path("out.parquet"))
     assert [row["label"] is not None for row in made] == [True, False, True]
-    assert made[1]["_error"].startswith("row 1: ContextOverflow: The prompt has ")
+    assert "ContextOverflow: The prompt has 1000" in made[1]["_error"]
+    assert "row 1/review#0/judge#0" in made[1]["_error"]
     assert "truncate" in made[1]["_error"]
 
 
@@ -217,21 +221,23 @@ def test_a_kept_cell_that_no_output_can_hold_fails_its_row_only(cli: Cli, tmp_pa
     assert said.code == 0, said.err
     assert "3, 1 failed" in said.out
     made = rows(Path("out.parquet"))
-    assert [row["text"] for row in made] == ["a", None, "c"] or [row["_error"] is None for row in made] == [
-        True, False, True
-    ]  # fmt: skip
+    assert [row["_error"] is None for row in made] == [True, False, True]
+    assert (made[0]["x"], made[2]["x"]) == ("1", None)
     assert "column 'x'" in made[1]["_error"]
     assert "row 1" in made[1]["_error"].lower()
 
 
 def test_results_of_the_wrong_type_fail_their_row_only(cli: Cli, tmp_path: Path) -> None:
     Path("wrong.py").write_text(
-        "from dataclasses import dataclass\nimport thalweg as tw\n\n\n@dataclass\nclass Pair:\n    a: int\n    b: str\n\n\n"
-        "@tw.flow\ndef wrong(text: str) -> Pair:\n"
-        "    return {'none': None, 'text': 'abc', 'half': Pair('x', 'y'), 'big': Pair(2**70, 'y')}.get(text, Pair(1, text))\n"
+        "from dataclasses import dataclass\nimport thalweg as tw\n\n\n"
+        "@dataclass\nclass Pair:\n    a: int\n    b: str\n\n\n"
+        "MADE = {'none': None, 'text': 'abc', 'half': Pair('x', 'y'), 'big': Pair(2**70, 'y')}\n\n\n"
+        "@tw.flow\ndef wrong(text: str) -> Pair:\n    return MADE.get(text, Pair(1, text))\n"
     )
     long = "long line\\n" * 300
-    Path("in.jsonl").write_text("".join(f'{{"text": "{text}"}}\n' for text in ("none", "text", "half", "big", "ok", long)))
+    Path("in.jsonl").write_text(
+        "".join(f'{{"text": "{text}"}}\n' for text in ("none", "text", "half", "big", "ok", long))
+    )
     said = cli("run", "wrong.py:wrong", "--input", "in.jsonl", "--output", "out.parquet", "--keep", "none")
     assert said.code == 0, said.err
     made = rows(Path("out.parquet"))

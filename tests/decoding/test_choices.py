@@ -18,7 +18,23 @@ from thalweg.models.request import Format, Sampling
 LAWS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 WORD = st.text(st.sampled_from(list("abcdefg  13.-'nt") + ["é", "中", "🙂", "\n"]), min_size=1, max_size=10)
 TEXTS = st.lists(WORD, min_size=1, max_size=8, unique=True)
-HARD = ["don't", "don", "don't know", " don", "12", "123", "1234", "🙂", "🙃", "中文", "中", "  ", " ", "a\nb", "a\n\nb"]
+HARD = [
+    "don't",
+    "don",
+    "don't know",
+    " don",
+    "12",
+    "123",
+    "1234",
+    "🙂",
+    "🙃",
+    "中文",
+    "中",
+    "  ",
+    " ",
+    "a\nb",
+    "a\n\nb",
+]
 
 
 def leaves(choices: Choices) -> list[tuple[int, list[int]]]:
@@ -141,7 +157,9 @@ def test_scoring_what_is_no_choice_says_so(scorer: Any) -> None:
 
 def test_a_format_is_compiled_once_per_tokenizer(scorer: Any) -> None:
     format = Format("choices", choices=("a", "b"))
-    assert constraint_for(format, scorer.tokenizer) is constraint_for(Format("choices", choices=("a", "b")), scorer.tokenizer)
+    assert constraint_for(format, scorer.tokenizer) is constraint_for(
+        Format("choices", choices=("a", "b")), scorer.tokenizer
+    )
     assert constraint_for(format, scorer.tokenizer) is not constraint_for(
         Format("choices", choices=("b", "a")), scorer.tokenizer
     )

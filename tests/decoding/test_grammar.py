@@ -1,4 +1,4 @@
-"""Formats of all types on the real vocabulary: what is written decodes, what is forced was the only way, it always ends."""
+"""Formats of all types on the real vocabulary: what is written decodes, what is forced was forced, it always ends."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ KINDS = st.sampled_from(sorted(TYPES))
 
 def write(scorer: Any, kind: str, sampling: Sampling, reserve: int, salt: int) -> Any:
     constraint = constraint_for(plan(TYPES[kind]).format, scorer.tokenizer)
-    decoder = generate(
-        LAST, constraint, sampling, end=scorer.tokenizer.end, limit=sampling.max_tokens, reserve=reserve
-    )
+    decoder = generate(LAST, constraint, sampling, end=scorer.tokenizer.end, limit=sampling.max_tokens, reserve=reserve)
     return drive(decoder, scorer.tokenizer.size, salt)
 
 

@@ -1,4 +1,4 @@
-"""On the real small model: exact probabilities, drawn frequencies and scores agree; every answer is a value of its type."""
+"""On the real small model: exact probabilities, frequencies and scores agree; every answer is of its type."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_score_of_a_greedy_value_is_what_generating_it_reported(model: Any) 
 def test_every_type_ends_with_a_value_at_any_limit(model: Any, temperature: float) -> None:
     limits = (8, 13, 21, 40)
     asked = [
-        (kind, limit, model.submit(ask("A customer wrote.", kind, sampling=Sampling(temperature, 1.0, 0, limit, limit))))
+        (kind, limit, model.submit(ask("A mail.", kind, sampling=Sampling(temperature, 1.0, 0, limit, limit))))
         for kind in TYPES.values() for limit in limits
     ]  # fmt: skip
     ended, spent = 0, []

@@ -64,6 +64,7 @@ def test_verbs_without_meaning_for_a_program_say_what_to_use() -> None:
 
 # -- control flow ---------------------------------------------------------------------------------------------------
 
+
 def union_texts() -> dict[str, str]:
     values = {"order": Refund("12"), "rude": Complaint("staff", 5), "soap": Complaint("quality", 2)}
     return {key: read.signature.output.encode(value) for key, value in values.items()}

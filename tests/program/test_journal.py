@@ -48,7 +48,7 @@ def test_every_call_is_recorded_in_full(model: Any) -> None:
     assert answer["model"] == model.identity
     assert call.seconds > 0
     assert call.run.startswith("script-")
-    assert dict((json.dumps(value), p) for value, p in json.loads(calls["urgent#0"].value)) == {
+    assert {json.dumps(value): p for value, p in json.loads(calls["urgent#0"].value)} == {
         json.dumps(value): p for value, p in table.items()
     }
     assert calls["urgent#0"].kind == "distribution"

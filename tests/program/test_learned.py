@@ -1,4 +1,4 @@
-"""A learned function on the real model: every verb, sync and async, looks at one distribution and gives typed values."""
+"""A learned function on the real model: every verb, sync and async, gives typed values of one distribution."""
 
 from __future__ import annotations
 

@@ -36,9 +36,8 @@ def test_the_nearest_setting_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
     with tw.using(model=ScriptedModel(keep), cache=False):
         who("x")
-    recording.write_text(
-        f'{{"key": "{request_key(requests[0], "env")}", "model": "env", "answer": {answer_to_json(Answer("environment"))}}}'
-    )
+    key, answer = request_key(requests[0], "env"), answer_to_json(Answer("environment"))
+    recording.write_text(f'{{"key": "{key}", "model": "env", "answer": {answer}}}')
     monkeypatch.setenv("THALWEG_MODEL", f"recorded:{recording}")
     assert who("x") == "environment"
     tw.configure(model=named("configure"))
@@ -65,7 +64,12 @@ def test_without_any_choice_the_packaged_model_is_used_and_said_once(
 
 
 def test_unknown_settings_are_refused_by_every_door() -> None:
-    for door in (tw.configure, who.using, lambda **said: tw.using(**said).__enter__(), lambda **said: tw.learned(**said)):
+    for door in (
+        tw.configure,
+        who.using,
+        lambda **said: tw.using(**said).__enter__(),
+        lambda **said: tw.learned(**said),
+    ):
         with pytest.raises(TypeError, match="unknown setting 'temprature'; there are: model, temperature"):
             door(temprature=1)
     assert current() == Session()

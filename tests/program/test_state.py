@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ def test_binding_what_is_no_parameter_is_refused() -> None:
 
 BAD = {
     "missing": None,
-    "pickle": b"\x80\x04\x95\x1e\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x04true\x94\x85\x94R\x94.",
+    "pickle": pickle.dumps(Path),
     "python": b"__import__('os').system('touch executed')",
     "not utf-8": b'{"thalweg": 1, "state": {"\xff": 1}}',
     "truncated": b'{"thalweg": 1, "state": {',
@@ -172,7 +173,7 @@ BAD = {
     "contracts is a list": b'{"thalweg": 1, "state": {}, "contracts": []}',
     "deep": b"[" * 100_000,
     "contract of another form": b'{"thalweg": 1, "state": {}, "contracts": {"urgent": 3}}',
-    "contract inputs of another form": b'{"thalweg": 1, "state": {}, "contracts": {"urgent": {"inputs": 3, "digest": 1}}}',
+    "inputs of another form": b'{"thalweg": 1, "state": {}, "contracts": {"urgent": {"inputs": 3, "digest": 1}}}',
 }
 
 
@@ -182,15 +183,17 @@ def test_a_file_that_is_no_saved_program_is_refused_and_nothing_runs(tmp_path: P
     content = BAD[kind]
     if content is not None:
         path.write_bytes(content)
-    before = {one for one in Path.cwd().iterdir()}
+    before = set(Path.cwd().iterdir())
     with pytest.raises(StateMismatch) as caught:
         urgent.load(path)
     assert str(path) in str(caught.value)
-    assert {one for one in Path.cwd().iterdir()} == before
+    assert set(Path.cwd().iterdir()) == before
 
 
 def test_loading_imports_no_module_that_executes_data(tmp_path: Path) -> None:
-    state = urgent.state() | {"urgent/instruction": {"$type": "os.system", "__reduce__": ["os.system", ["touch executed"]]}}
+    state = urgent.state() | {
+        "urgent/instruction": {"$type": "os.system", "__reduce__": ["os.system", ["touch executed"]]}
+    }
     urgent.save(tmp_path / "good.json")
     content = json.loads((tmp_path / "good.json").read_text())
     content["state"] = state

@@ -214,7 +214,7 @@ def test_a_full_disk_is_reported_and_nothing_recorded_is_lost(tmp_path: Path) ->
         "print(written, len(list(store.calls())))\n"
     )
     mount = (
-        'mkdir -p disk && mount -t tmpfs -o size=1m tmpfs disk 2>/dev/null || exit 77; '
+        "mkdir -p disk && mount -t tmpfs -o size=1m tmpfs disk 2>/dev/null || exit 77; "
         '"$0" -c "$1" disk/store; code=$?; umount -l disk; exit $code'
     )
     done = subprocess.run(

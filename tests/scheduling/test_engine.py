@@ -1,4 +1,4 @@
-"""The engine: answers do not depend on company, one request's trouble is its own, counters are the sum of the answers."""
+"""The engine: answers do not depend on company, trouble stays with its request, counters are sums."""
 
 from __future__ import annotations
 
@@ -184,3 +184,20 @@ def test_closing_finishes_what_runs_and_refuses_the_rest(model_path: Any) -> Non
     with pytest.raises(ModelError, match="closed"):
         engine.submit(ask("late"))
     engine.close()
+
+
+def test_answers_do_not_depend_on_the_number_of_workers(model: Engine) -> None:
+    requests = twenty()
+    expected = [content(alone(model, request)) for request in requests]
+    engine = Engine(model.scorer.replica(), workers=2)
+    try:
+        for _ in range(2):
+            got = [content(future.result(60)) for future in [engine.submit(one) for one in requests]]
+            assert repr(got) == repr(expected)
+        bad, kind = TROUBLE["target longer than the context"]
+        futures = [engine.submit(one) for one in [*requests[:6], bad, *requests[6:12]]]
+        assert isinstance(futures.pop(6).exception(60), kind)
+        assert repr([content(future.result(60)) for future in futures]) == repr(expected[:12])
+        assert engine.counters.requests == 2 * len(requests) + 12
+    finally:
+        engine.close()

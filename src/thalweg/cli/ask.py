@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
@@ -53,8 +54,15 @@ def _program(question: str, inputs: tuple[str, ...], type_: str, instruction: st
         program = load_program(question)
         signature = program.signature.parameters if isinstance(program, Learned) else program.signature
         names = list(signature.parameters)
+        given = signature.parameters
+        missing = [name for name in names[len(inputs) :] if given[name].default is inspect.Parameter.empty]
+        if missing:
+            raise click.UsageError(f"{question} also needs: {', '.join(missing)}.")
         if len(inputs) > len(names):
             raise click.UsageError(f"{question} takes {', '.join(names)}; {len(inputs)} inputs were given.")
+        missing = [one.name for one in list(signature.parameters.values())[len(inputs) :] if one.default is one.empty]
+        if missing:
+            raise click.UsageError(f"{question} needs {', '.join(missing)} too. Give them as text, in this order.")
         import typing
 
         hints = typing.get_type_hints(program.function, include_extras=True)

@@ -32,9 +32,8 @@ def command(name: str | None, as_json: bool, save: str | None, quick: bool) -> N
             else:
                 ratio = f"{figure.ratio:.3g} x" if figure.ratio is not None else ""
                 beside = f"(baseline {figure.baseline:.5g})" if figure.baseline is not None else ""
-                click.echo(
-                    f"  {figure.figure:<44} {figure.value:>10.5g} {figure.unit:<10} {beside:<24} {ratio:<10} {figure.note}"
-                )
+                value = f"{figure.value:>10.5g} {figure.unit:<10}"
+                click.echo(f"  {figure.figure:<44} {value} {beside:<24} {ratio:<10} {figure.note}")
         if save:
             write_results(Path(save), key, figures)
     if not as_json:

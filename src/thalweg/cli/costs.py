@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from thalweg.errors import Error
+
 OUTPUT_TOKENS = 16  # sampled tokens a call, where nothing better is known
 
 
 def estimate(model: str, prompt_tokens: float, calls: float) -> float:
     """Seconds for computing so many prompt tokens and answering so many calls; nan when nothing was measured."""
-    from thalweg.errors import Error
-    from thalweg.models.catalog import locate
-    from thalweg.models.prepare import _note
-    from thalweg.models.storage import read_json
+    from thalweg.models.prepare import rates
 
     try:
-        measured = read_json(_note(locate(model))).get("measured", [])
+        measured = rates(model)
     except Error:  # not a local model
+        measured = None
+    if measured is None:
         return float("nan")
-    for row in measured:
-        decode = [rate for name, rate in row.items() if name.startswith("decode")]
-        if row.get("chosen") and decode:
-            return prompt_tokens / row["prefill"] + calls * OUTPUT_TOKENS / max(decode)
-    return float("nan")
+    prefill, decode = measured
+    return prompt_tokens / prefill + calls * OUTPUT_TOKENS / decode

@@ -95,9 +95,8 @@ def _engine(model: str | None, advice: list[str]) -> bool:
         )
     if not choice.accelerate and _has_amx():
         advice.append(
-            "This processor has AMX, but the engine faults with it: llama.cpp was built by GCC 12 without the fix. "
-            "Build it with `make setup` (or CMAKE_ARGS=\"-DCMAKE_CXX_FLAGS='-include packaging/amx_tile_config.h'\"): "
-            "prompts are then read about twice as fast."
+            "This processor has AMX, but it is not used: it was slower or faulted when probed. If GCC 12 built "
+            "llama.cpp, rebuild it with the fix (`make setup`): prompts are then read about twice as fast."
         )
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > (os.cpu_count() or 1):

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from thalweg.errors import DataError
 from thalweg.program.tables import open_table
+
+
+def check(job: Any, spec: str) -> None:
+    """Find out before the run whether its output will have the columns to compare. Raises `DataError`."""
+    label, _, column = spec.partition("=")
+    names = job.output_names()
+    if label not in names:
+        raise DataError(
+            f"The output will have no column {label!r} to evaluate against; it has: {', '.join(names)}.",
+            "Name a label column of the input, and keep it (--keep).",
+            column=label,
+        )
+    column = column or _decision(names, label)
+    if column not in names:
+        raise DataError(
+            f"The output will have no column {column!r}; it has: {', '.join(names)}.", "Write --evaluate LABEL=COLUMN."
+        )
 
 
 def evaluate(output: Path, spec: str) -> None:

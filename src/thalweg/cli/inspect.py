@@ -22,7 +22,7 @@ def command(target: str | None, inputs: tuple[str, ...], run_id: str | None, pat
     """Show what the model sees for FILE.py:NAME and INPUTS, or look into recorded runs.
 
     \b
-    thalweg inspect examples/mail/triage.py:is_spam "Subject: hello ..."
+    thalweg inspect examples/mail/triage.py:judge "Subject: hello ..."
     thalweg inspect --runs
     thalweg inspect --run last --call "row 0/triage#0/sort#0"
     """
@@ -58,12 +58,16 @@ def command(target: str | None, inputs: tuple[str, ...], run_id: str | None, pat
         if not runs:
             raise click.UsageError("There is no run in this store yet.")
         run_id = str(runs[0][0])
+    elif all(run != run_id for run, *_ in store.runs()):
+        raise click.UsageError(f"There is no run {run_id!r} in this store. List them with --runs.")
     if path:
         call = store.call(run_id, path)
         if call is None:
             raise click.UsageError(f"Run {run_id} has no call {path!r}. List them with --run {run_id}.")
         _show(call)
         return
+    if all(run_id != str(run[0]) for run in store.runs()):
+        raise click.UsageError(f"There is no run {run_id!r} in this store. List them with --runs.")
     for call in store.calls(run_id, limit=options["limit"]):
         outcome = call.error or call.value or ""
         click.echo(f"{call.path:<40} {1000 * call.seconds:>8.1f} ms  {outcome[:90]}")

@@ -33,6 +33,10 @@ from thalweg.cli.target import load_program
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failing row.")
 @click.option("--resume/--fresh", default=True, help="Go on where an earlier run stopped (default), or start over.")
 @click.option("--retry-failed", is_flag=True, help="Run rows again that failed in the earlier run.")
+@click.option("--overflow", type=click.Choice(["error", "truncate"]), help="For prompts longer than the context.")
+@click.option("--temperature", type=click.FloatRange(0), help="0 is greedy (default).")
+@click.option("--seed", type=int, help="For temperature above 0.")
+@click.option("--store", help="Folder of journal and cache. Default .thalweg, or THALWEG_STORE.")
 @click.option("--cache/--no-cache", default=None, help="Answer equal calls from the project's cache (default on).")
 @click.option("--dry-run", is_flag=True, help="Show the plan, tokens and cost; run nothing.")
 @click.option("--evaluate", metavar="LABEL[=COLUMN]", help="Compare an output column with the input column LABEL.")
@@ -49,7 +53,8 @@ def command(target: str, input_: str, output: str, **options: Any) -> int:
     program = load_program(target)
     if options["state_path"]:
         program = program.load(options["state_path"])
-    said = {name: options[name] for name in ("model", "concurrency", "cache") if options[name] is not None}
+    names = ("model", "concurrency", "cache", "overflow", "temperature", "seed", "store")
+    said = {name: options[name] for name in names if options[name] is not None}
     keep = options["keep"]
     job = TableRun(
         program,
@@ -60,6 +65,10 @@ def command(target: str, input_: str, output: str, **options: Any) -> int:
         limit=options["limit"],
         fail_fast=options["fail_fast"],
     )
+    if options["evaluate"]:
+        from thalweg.cli.evaluate import check
+
+        check(job, options["evaluate"])
     with tw.using(**said):
         plan = job.plan()
         if options["dry_run"]:
@@ -183,9 +192,8 @@ def _show_plan(plan: Any) -> None:
     left = max(0, (plan.rows or 0) - plan.done)
     for one in plan.functions:
         note = "" if one.measured else " (inputs not known before running: fixed part only)"
-        click.echo(
-            f"  {one.name:<12} {one.prompt_tokens:.0f} prompt tokens a call, {one.shared_tokens} of them shared by all{note}"
-        )
+        shared = f"{one.shared_tokens} of them shared by all{note}"
+        click.echo(f"  {one.name:<12} {one.prompt_tokens:.0f} prompt tokens a call, {shared}")
     if plan.functions and left:
         total = sum(one.prompt_tokens for one in plan.functions) * left
         fresh = sum(max(0.0, one.prompt_tokens - one.shared_tokens) for one in plan.functions) * left

@@ -154,14 +154,14 @@ def load(
     from thalweg.models.llama_cpp import LlamaCpp
 
     choice = prepare.prepared(spec)
-    given = {"streams": streams, "context": context, "threads": threads}
+    options: dict[str, Any] = {"streams": streams, "context": context, "threads": threads}
     return LlamaCpp(
         choice.path,
         name=spec if spec in _CATALOG else choice.name,
-        identity=f"{choice.name}:{choice.format}:{choice.digest}",
+        identity=f"{choice.name}:{choice.format}{'+fast' if choice.accelerate else ''}:{choice.digest}",
         accelerate=choice.accelerate,
         exact_rows=choice.exact_rows,
-        **{option: value for option, value in given.items() if value is not None},
+        **{option: value for option, value in options.items() if value is not None},
     )
 
 

@@ -9,6 +9,7 @@ first, then the fastest for a typical row of a table. Converting takes under a s
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,7 @@ def prepared(name: str = DEFAULT, *, verify: bool = False) -> Choice:
     path = _weights(source, format, verify=verify)
     facts = record["probes"].get(format)
     if facts is None:
+        print(f"thalweg: preparing {source.name} as {format} for this machine, once; some seconds", file=sys.stderr)
         with lock(place):
             record = _record(place, source_digest)  # another process may have probed meanwhile
             facts = record["probes"].get(format) or _quick(source.name, path)
@@ -156,6 +158,16 @@ def measure(
         report = Report(source.name, tuple(measured), chosen)
         write_json(place, {**record, "measured": report.rows()})
     return report
+
+
+def rates(name: str = DEFAULT) -> tuple[float, float] | None:
+    """Tokens a second read, and written with many streams, as `measure` found them; None where it has not run."""
+    source = locate(name)
+    for row in _record(_note(source), digest_of(source.path)).get("measured") or []:
+        if row["chosen"]:
+            decode = [rate for key, rate in row.items() if key.startswith("decode ")]
+            return float(row["prefill"]), float(max(decode))
+    return None
 
 
 def _weights(source: Source, format: str, *, verify: bool = False) -> Path:

@@ -134,15 +134,17 @@ class _Store:
         with self._lock:
             if not self._indexed:  # one pass over the file instead of one a call
                 if self._all is None:
-                    self._all = dict(self._rows("SELECT key, answer FROM calls"))
+                    answered = "key IS NOT NULL AND answer IS NOT NULL"
+                    self._all = dict(self._rows(f"SELECT key, answer FROM calls WHERE {answered}"))
                 return self._all.get(key)
-            rows = self._rows("SELECT answer FROM calls WHERE key = ? LIMIT 1", (key,))
+            rows = self._rows("SELECT answer FROM calls WHERE key = ? AND answer IS NOT NULL LIMIT 1", (key,))
         return rows[0][0] if rows else None
 
     def models(self) -> set[str]:
         if "model" not in self._columns:
             return set()
-        return {str(row[0] or "") for row in self._rows("SELECT DISTINCT model FROM calls LIMIT 3")}
+        rows = self._rows("SELECT DISTINCT model FROM calls WHERE key IS NOT NULL LIMIT 3")
+        return {str(row[0] or "") for row in rows}
 
     def close(self) -> None:
         with self._lock:

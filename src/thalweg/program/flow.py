@@ -41,7 +41,7 @@ class Flow(Generic[P, T]):
 
     function: Callable[P, T]
     own: Session = Session()
-    bound: Mapping[str, Parameters] = field(default_factory=dict)
+    bound: Mapping[object, Parameters] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in functools.WRAPPER_ASSIGNMENTS:
@@ -61,7 +61,7 @@ class Flow(Generic[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the flow."""
-        return self._run(None, args, kwargs)
+        return self._run(None, *args, **kwargs)
 
     def _place(self) -> tuple[Scope, str]:
         """The next place for this flow in the run. Asked for in the caller's thread, so that places keep its order."""
@@ -69,7 +69,7 @@ class Flow(Generic[P, T]):
         scope = scope_in_force(store_in_force(session) if session.journal is not False else None)
         return scope, scope.next(self.name)
 
-    def _run(self, place: tuple[Scope, str] | None, args: Any, kwargs: Any) -> T:
+    def _run(self, place: tuple[Scope, str] | None, *args: P.args, **kwargs: P.kwargs) -> T:
         with using(**_said(self.own)), states.binding(self.bound):
             session = current()
             store = store_in_force(session) if session.journal is not False else None
@@ -114,7 +114,7 @@ class Flow(Generic[P, T]):
 
         def run() -> None:
             try:
-                future.set_result(context.run(self._run, place, args, kwargs))
+                future.set_result(context.run(self._run, place, *args, **kwargs))
             except BaseException as error:
                 future.set_exception(error)
 
@@ -184,8 +184,10 @@ class Flow(Generic[P, T]):
         """The learned functions the flow reaches through names in its code, by state path (``triage.read``)."""
         found: dict[str, Learned[..., Any]] = {}
         for one in _reached(self.function, set()):
-            if all(one.origin != other.origin for other in found.values()):
-                found[f"{self.name}.{one.name}"] = one
+            if all(one.origin is not other.origin for other in found.values()):
+                path = f"{self.name}.{one.name}"
+                same = sum(known == path or known.startswith(f"{path}~") for known in found)
+                found[f"{path}~{same + 1}" if same else path] = one  # two functions of one name
         return found
 
     def state(self) -> dict[str, Any]:
@@ -229,8 +231,8 @@ def _reached(function: Any, seen: set[int]) -> Iterator[Learned[..., Any]]:
     if code is None or id(code) in seen:
         return
     seen.add(id(code))
-    variables = inspect.getclosurevars(function)
-    scope = {**variables.globals, **variables.nonlocals}
+    cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
+    scope = {**function.__globals__, **{name: cell.cell_contents for name, cell in cells if _is_filled(cell)}}
     for name in _names_in_order(code, scope):
         one = scope[name]
         if isinstance(one, Learned):
@@ -249,6 +251,14 @@ def _names_in_order(code: Any, scope: Mapping[str, Any]) -> list[str]:
     return [name for name in dict.fromkeys(names) if name in scope]
 
 
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:  # a function that refers to itself before it is bound
+        return False
+    return True
+
+
 def _said(session: Session) -> dict[str, Any]:
     return {name: value for name, value in vars(session).items() if value is not None}
 
@@ -264,4 +274,6 @@ def flow(function: Callable[P, T] | None = None, /, **said: Any) -> Any:
         return lambda function: Flow(function, own)
     if not inspect.isfunction(function):
         raise TypeError(f"@flow takes a function, not {function!r}")
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(f"`{function.__name__}` is async; write it as a plain function and call it with `acall`")
     return Flow(function)

@@ -223,6 +223,7 @@ def submit_call(
             except Exception as problem:
                 error = problem
         if error is not None:
+            error.add_note(f"call {path}")
             future.set_exception(error)
         else:
             future.set_result(value)

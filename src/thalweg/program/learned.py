@@ -44,8 +44,11 @@ class Learned(Generic[P, T]):
     function: Callable[P, T]
     own: Session = Session()
     changed: Parameters | None = None
+    origin: object = None  # what this function is, however it was copied
 
     def __post_init__(self) -> None:
+        if self.origin is None:
+            object.__setattr__(self, "origin", object())
         for name in functools.WRAPPER_ASSIGNMENTS:
             if hasattr(self.function, name):
                 object.__setattr__(self, name, getattr(self.function, name))
@@ -71,11 +74,6 @@ class Learned(Generic[P, T]):
     def parameters(self) -> Parameters:
         """The parameters in force: bound by a running flow, else this function's own."""
         return states.bound_parameters(self.origin) or self.changed or self._first
-
-    @functools.cached_property
-    def origin(self) -> str:
-        """What this function is, however it was copied."""
-        return f"{self.function.__module__}:{self.function.__qualname__}"
 
     @functools.cached_property
     def _first(self) -> Parameters:
@@ -206,6 +204,8 @@ class Learned(Generic[P, T]):
     def score(self, *args: Any, value: Any = ..., **kwargs: Any) -> float:
         """Natural log-probability of a given value: ``f.score(x, value)`` or ``f.score(x, value=value)``."""
         if value is ...:
+            if len(args) + len(kwargs) <= len(self.signature.parameters.parameters) - self._optional:
+                raise TypeError(f"{self.name}.score() misses the value: write {self.name}.score(inputs, value=...)")
             *args_, value = args
             args = tuple(args_)
         text = self.signature.output.encode(value)
@@ -260,6 +260,11 @@ class Learned(Generic[P, T]):
     def load(self, path: str | Path) -> Learned[P, T]:
         """A copy with the parameters saved at `path`. Raises `StateMismatch` saying what changed."""
         return self.bind(states.load(path, {self.name: self}))
+
+    @functools.cached_property
+    def _optional(self) -> int:
+        parameters = self.signature.parameters.parameters.values()
+        return sum(parameter.default is not parameter.empty for parameter in parameters)
 
     def _copy(self, **changes: Any) -> Learned[P, T]:
         copy = object.__new__(type(self))  # not through __init__: what was worked out of the function stays
@@ -399,6 +404,8 @@ def learned(function: Callable[P, T] | None = None, /, **said: Any) -> Any:
         return lambda function: Learned(function, own)
     if not inspect.isfunction(function):
         raise TypeError(f"@learned takes a function, not {function!r}")
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(f"`{function.__name__}` is async; write it as a plain function and call it with `acall`")
     return Learned(function, _NOTHING)
 
 

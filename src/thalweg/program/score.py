@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
-@dataclass(frozen=True)
+@functools.total_ordering
+@dataclass(frozen=True, eq=False)
 class Score:
     """A metric's value. Compares and converts like its number; `feedback` is for whoever improves the program."""
 
@@ -20,6 +22,15 @@ class Score:
 
     def __bool__(self) -> bool:
         return self.value > 0
+
+    def __eq__(self, other: object) -> bool:
+        return float(self) == float(other) if isinstance(other, Score | int | float) else NotImplemented
+
+    def __lt__(self, other: Score | float) -> bool:
+        return float(self) < float(other)
+
+    def __hash__(self) -> int:
+        return hash(float(self))
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,11 @@ class Signature:
         """Read the signature of `function`. Raises `TypeNotSupported`."""
         parameters = inspect.signature(function)
         name = function.__qualname__.split("<locals>.")[-1]
+        if next(iter(parameters.parameters), "") == "self":
+            raise TypeNotSupported(
+                f"`{name}` is a method, and an object is no input a model could read.",
+                "Make it a function of what it needs, or a @staticmethod-like function outside the class.",
+            )
         try:
             hints = typing.get_type_hints(function, include_extras=True)
         except NameError as error:
@@ -70,7 +75,10 @@ class Signature:
         """Arguments by name, defaults applied. Raises `TypeError` as Python does."""
         if len(args) == len(self.inputs) and not kwargs:
             return {field.name: value for field, value in zip(self.inputs, args, strict=True)}
-        bound = self.parameters.bind(*args, **kwargs)
+        try:
+            bound = self.parameters.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}(): {error}") from None
         bound.apply_defaults()
         return dict(bound.arguments)
 
@@ -161,6 +169,8 @@ def row_inputs(signature_names: list[str], row: Any, index: int) -> tuple[tuple[
     """Arguments of one row of `map`: a dict by name, a tuple by position, anything else as the only argument."""
     if isinstance(row, dict) and row and set(row) <= set(signature_names):
         return (), row
+    if isinstance(row, dict) and set(signature_names) <= set(row):
+        return (), {name: row[name] for name in signature_names}  # a table's row: other columns do not matter
     if isinstance(row, tuple) and not hasattr(row, "_fields") and len(signature_names) != 1:
         return row, {}
     if len(signature_names) > 1:

@@ -20,17 +20,17 @@ from thalweg.program.strategy import Demonstration, Parameters
 
 VERSION = 1
 _KINDS = ("instruction", "demonstrations", "adapter")
-_bound: ContextVar[Mapping[str, Parameters] | None] = ContextVar("thalweg_bound_parameters", default=None)
+_bound: ContextVar[Mapping[object, Parameters] | None] = ContextVar("thalweg_bound_parameters", default=None)
 
 
-def bound_parameters(origin: str) -> Parameters | None:
+def bound_parameters(origin: object) -> Parameters | None:
     """What the running flow has bound for a learned function."""
     bound = _bound.get()
     return bound.get(origin) if bound else None
 
 
 @contextmanager
-def binding(parameters: Mapping[str, Parameters]) -> Iterator[None]:
+def binding(parameters: Mapping[object, Parameters]) -> Iterator[None]:
     """Bind parameters by origin for the calls inside; inner flows override outer ones."""
     if not parameters:
         yield

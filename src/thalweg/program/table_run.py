@@ -159,7 +159,7 @@ class TableRun:
 
         Args:
             fresh: forget the earlier run. retry_failed: run its failed rows again.
-            watch: called after every row.
+            watch: called when a row is finished, from its thread.
         """
         table, wiring = self._open()
         check_writable(self.output)
@@ -167,6 +167,8 @@ class TableRun:
         model = model_in_force(session)
         columns = self._output_columns(table)
         store = store_in_force(session)
+        for left in Path(self.output).parent.glob(f".{Path(self.output).name[:50]}.*.part"):
+            left.unlink(missing_ok=True)  # of a run that was killed
         run = self._identity(table, model)
         if fresh:
             store.forget(run)
@@ -177,6 +179,16 @@ class TableRun:
         progress = Progress(total, meter=meter)
         stop = threading.Event()
         started = time.time()
+
+        telling = threading.Lock()
+
+        def told(failed: bool, *, replayed: bool = False) -> None:
+            with telling:  # rows finish in any order and in many threads
+                progress.done += 1
+                progress.failed += failed
+                progress.replayed += replayed
+                if watch is not None:
+                    watch(progress)
 
         def one_row(row: Row, digest: str) -> tuple[str | None, str | None]:
             if stop.is_set():
@@ -198,6 +210,7 @@ class TableRun:
                 raise _Stopped
             text = _describe(error, row.index) if error is not None else None
             store.write_row(run, row.index, digest, output, text)
+            told(text is not None)
             if error is not None and self.fail_fast:
                 error.add_note(f"This was row {row.index} of {self.input}.")
                 raise error
@@ -219,18 +232,14 @@ class TableRun:
                         raise  # the file, not a cell
                     error = _describe(problem, row.index)
                     writer.write([columns.unpack({}, None, error)])
-                progress.done += 1
-                progress.failed += error is not None
-                if watch is not None:
-                    watch(progress)
 
             try:
                 for row in table:
                     digest = _row_digest(row)
                     known = store.row(run, row.index) if resuming else None
                     if known is not None and known[0] == digest and not (retry_failed and known[2]):
-                        progress.replayed += 1
                         waiting.append((row, (known[1], known[2])))
+                        told(known[2] is not None, replayed=True)
                     else:
                         context = contextvars.copy_context()
                         waiting.append((row, pool.submit(context.run, one_row, row, digest)))
@@ -251,6 +260,11 @@ class TableRun:
             not interrupted, run,
         )  # fmt: skip
 
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the output's columns. Reads the table's head only."""
+        table, _ = self._open()
+        return tuple(column.name for column in self._output_columns(table).columns)
+
     # -- parts ------------------------------------------------------------------------------------------------
 
     def _session(self) -> Any:
@@ -258,6 +272,8 @@ class TableRun:
 
     def _open(self) -> tuple[Table, dict[str, str]]:
         """The table, and the input column of each parameter."""
+        if Path(self.input).resolve() == Path(self.output).resolve():
+            raise DataError(f"{self.output} is the input too.", "Write the output to another file.")
         table = open_table(self.input, limit=self.limit)
         names = _parameters(self.program)
         wiring: dict[str, str] = {}
@@ -335,6 +351,8 @@ def _first(table: Table, count: int) -> Iterator[Row]:
 
 def _describe(error: BaseException, row: int) -> str:
     text = f"{type(error).__name__}: {error}"
+    if notes := getattr(error, "__notes__", None):
+        text += f" ({'; '.join(notes)})"
     return text if f"row {row}" in text.lower() else f"row {row}: {text}"
 
 

@@ -18,8 +18,8 @@ from thalweg.models.scorer import Logits
 
 SEPARATORS = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
-# Tokens tried first when JSON must be closed; other formats close by their end alone. Inside a JSON string a brace is a
-# character like any other, so there only what ends the string counts; where a letter may follow, the answer is inside one.
+# Tokens tried first when JSON must be closed; other formats close by their end alone. Inside a JSON string a brace is
+# a character like any other, so there only what ends the string counts; where a letter may follow, it is inside one.
 _CLOSERS = (b"}", b"]", b",", b'""', b'"')
 _STRING_CLOSERS = (b'"}', b'"]', b'"', b'",')
 _LETTER = b"x"

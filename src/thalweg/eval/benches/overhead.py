@@ -29,6 +29,7 @@ def benchmark(quick: bool) -> Benchmark:
 @tw.learned
 def kind(question: str) -> Literal["short", "long"]:
     """Is the question short or long?"""
+    ...
 
 
 def _run(calls: int) -> Sequence[Figure]:
@@ -82,6 +83,7 @@ def _import_time() -> list[Figure]:
         check=True, capture_output=True, text=True,
     ).stdout.strip()  # fmt: skip
     return [
-        Figure("overhead", "import thalweg", milliseconds, 200, 200 / milliseconds, "ms", 7, "baseline is the bar; python's own start left out"),
+        Figure("overhead", "import thalweg", milliseconds, 200, 200 / milliseconds, "ms", 7,
+               "baseline is the bar; python's own start left out"),
         Figure("overhead", "torch imported by it", float(heavy), 0, None, "modules", 1, ""),
     ]  # fmt: skip

@@ -1,6 +1,8 @@
 """How good is the packaged model on mail, zero-shot: free text, constrained, and by probability with a threshold?
 
-The threshold is chosen on the dev split and applied to the test split; intervals are Wilson's at 95 %.
+The model is asked whether a mail is an advertisement, a discussion or a newsletter (the wording was chosen on the dev
+split); an advertisement counts as spam. The threshold is chosen on the dev split and applied to the test split;
+intervals are Wilson's at 95 %.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from thalweg.eval.benchmark import Benchmark, Figure
 from thalweg.eval.metrics import wilson_interval
 from thalweg.models.request import Format
 from thalweg.program.session import current, model_in_force
+
+
+SPAM = "advertisement"
 
 
 def benchmark(quick: bool) -> Benchmark:
@@ -33,17 +38,17 @@ def _run(count: int) -> Sequence[Figure]:
             for one in asked
         ]
         free_text = [_read(one.result().text) for one in free]
-        constrained = judge.map([row["mail"] for row in test])
+        constrained = ["spam" if one == SPAM else "ham" for one in judge.map([row["mail"] for row in test])]
         on_dev = [judge.submit_distribution(row["mail"]) for row in dev]
         on_test = [judge.submit_distribution(row["mail"]) for row in test]
-        p_dev = [one.result()["spam"] for one in on_dev]
-        p_test = [one.result()["spam"] for one in on_test]
+        p_dev = [one.result()[SPAM] for one in on_dev]
+        p_test = [one.result()[SPAM] for one in on_test]
     threshold = best_threshold(p_dev, [row["label"] == "spam" for row in dev])
     by_threshold = ["spam" if p > threshold else "ham" for p in p_test]
     readable = sum(one is not None for one in free_text)
     results = (
-        ("free text, parsed", free_text, f"{readable} of {len(test)} answers could be read as spam or ham"),
-        ("constrained", constrained, "every answer is one of the two"),
+        ("free text, parsed", free_text, f"{readable} of {len(test)} answers named exactly one of the three"),
+        ("constrained", constrained, "every answer is one of the three"),
         ("distribution with threshold", by_threshold, f"spam above {threshold:.4f}, chosen on dev"),
     )
     base = sum(a == b for a, b in zip(free_text, truth, strict=True)) / len(truth)
@@ -81,6 +86,5 @@ def best_threshold(probabilities: list[float], positive: list[bool]) -> float:
 
 
 def _read(text: str) -> str | None:
-    words = text.lower()
-    spam, ham = "spam" in words, "ham" in words
-    return None if spam == ham else ("spam" if spam else "ham")
+    named = {choice for choice in judge.signature.output.values() or () if choice in text.lower()}
+    return None if len(named) != 1 else ("spam" if named == {SPAM} else "ham")

@@ -39,8 +39,10 @@ class Slip:
 @tw.learned
 def slip(mail: str) -> Slip:
     """Fill in the slip for this e-mail: sender, topic in a few words, kind, and whether it is urgent."""
+    ...
 
 
 @tw.learned
-def judge(mail: str) -> Literal["spam", "ham"]:
-    """Is this e-mail spam (unwanted advertising, fraud) or ham (a real person or a mailing list)?"""
+def judge(mail: str) -> Literal["advertisement", "discussion", "newsletter"]:
+    """Classify the e-mail."""
+    ...

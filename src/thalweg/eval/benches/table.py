@@ -116,7 +116,8 @@ def _run(rounds: int, ours: int, theirs: int) -> Sequence[Figure]:
     figures += [
         Figure("table", "share of the limit reached", fast / limit, 1.0, None, "share", rounds,
                f"limit {limit:.2f} rows/s: {prefill:.0f} tokens/s read, {decode:.0f} tokens/s written, same run"),
-        Figure("table", "prompt tokens not recomputed", cached / prompt, 0.0, None, "share", int(totals[0]), f"{prompt / totals[0]:.0f} a row"),
+        Figure("table", "prompt tokens not recomputed", cached / prompt, 0.0, None, "share", int(totals[0]),
+               f"{prompt / totals[0]:.0f} a row"),
         Figure("table", "output tokens not sampled", forced / (forced + sampled), 0.0, None, "share", int(totals[0]),
                f"{(forced + sampled) / totals[0]:.1f} a row"),
     ]  # fmt: skip
