@@ -223,7 +223,8 @@ def submit_call(
             except Exception as problem:
                 error = problem
         if error is not None:
-            error.add_note(f"call {path}")
+            if not getattr(error, "__notes__", None):  # one failure of an engine is the error of many calls
+                error.add_note(f"call {path}")
             future.set_exception(error)
         else:
             future.set_result(value)

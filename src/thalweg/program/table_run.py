@@ -230,8 +230,8 @@ class TableRun:
                 except DataError as problem:
                     if problem.column is None:
                         raise  # the file, not a cell
-                    error = _describe(problem, row.index)
-                    writer.write([columns.unpack({}, None, error)])
+                    progress.failed += error is None
+                    writer.write([columns.unpack({}, None, _describe(problem, row.index))])
 
             try:
                 for row in table:
@@ -249,6 +249,9 @@ class TableRun:
                     take()
             except KeyboardInterrupt:
                 interrupted = True
+                stop.set()
+                if hasattr(model, "cancel_waiting"):
+                    model.cancel_waiting()  # rows under way end with the calls that run now
                 writer.abort()
             finally:
                 stop.set()
@@ -326,7 +329,8 @@ class TableRun:
             session.mode,
         ]  # fmt: skip
         parts = [
-            _name(self.program), _source_digest(self.program), json.dumps(self.program.state(), sort_keys=True),
+            _name(self.program), getattr(session.strategy, "name", "direct"), _source_digest(self.program),
+            json.dumps(self.program.state(), sort_keys=True),
             model.identity, repr([one.signature.digest for one in functions]), repr(said),
             str(Path(self.input).resolve()), table.fingerprint,
             str(Path(self.output).resolve()), repr(sorted(self.columns.items())), repr(self.keep),

@@ -84,14 +84,19 @@ class Engine:
             self._wake.notify_all()
         return future
 
+    def cancel_waiting(self) -> None:
+        """Cancel the requests that have not begun."""
+        with self._wake:
+            waiting, self._queue = list(self._queue), deque()
+        for _, future, _, _ in waiting:
+            future.cancel()
+
     def close(self) -> None:
         """Finish what runs, refuse what waits, release the scorers."""
         with self._wake:
             self._closed = True
-            waiting, self._queue = list(self._queue), deque()
             self._wake.notify_all()
-        for _, future, _, _ in waiting:
-            future.cancel()
+        self.cancel_waiting()
         for worker in self.workers:
             if worker.thread is not threading.current_thread():
                 worker.thread.join()

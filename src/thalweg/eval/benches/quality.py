@@ -17,7 +17,6 @@ from thalweg.eval.metrics import wilson_interval
 from thalweg.models.request import Format
 from thalweg.program.session import current, model_in_force
 
-
 SPAM = "advertisement"
 
 
