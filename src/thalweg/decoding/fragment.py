@@ -33,10 +33,12 @@ class Fragment:
     uniform: bool = False
 
     @classmethod
-    def chain(cls, tokens: Sequence[int], *, keep: bool = True, uniform: bool = False) -> Fragment:
-        """Tokens one behind the other, logits after the last."""
+    def chain(
+        cls, tokens: Sequence[int], *, keep: bool = True, uniform: bool = False, want: bool = True
+    ) -> Fragment:
+        """Tokens one behind the other, logits after the last if it is wanted."""
         count = len(tokens)
-        return cls(list(tokens), list(range(-1, count - 1)), [False] * (count - 1) + [True], keep, uniform)
+        return cls(list(tokens), list(range(-1, count - 1)), [False] * (count - 1) + [want], keep, uniform)
 
     @property
     def depth(self) -> int:

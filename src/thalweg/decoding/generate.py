@@ -15,6 +15,9 @@ from thalweg.decoding.samplers import pick
 from thalweg.errors import BudgetExceeded
 from thalweg.models.request import Sampling
 
+# Up to so many tokens are computed one a turn, beside other requests' single tokens: a pass of their own costs more.
+RIDES = 3
+
 
 @dataclass
 class Generated:
@@ -62,6 +65,10 @@ def generate(
                 f"The answer is not complete after {len(out)} tokens, and no shorter way to close it exists.",
                 "Raise `max_tokens`, or give the type smaller bounds.",
             )
+        if 1 < len(pending) <= RIDES and not constraint.uniform and len(out) > len(pending):
+            for token in pending[:-1]:
+                yield Fragment.chain([token], want=False)
+            pending = pending[-1:]
         (logits,) = yield Fragment.chain(pending, uniform=constraint.uniform)
         allowed = state.allowed()
         if len(out) + reserve >= limit:

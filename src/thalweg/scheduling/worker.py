@@ -77,14 +77,23 @@ class Worker:
                         f"The prompt has {len(prompt)} tokens; {self.engine.name} holds {context} with the answer.",
                         'Shorten the input, use `overflow="truncate"`, or load the model with a larger `context`.',
                     )
-                # The last token is computed together with the first decoding step.
-                prefix = self.scorer.open(prompt[:-1] or prompt)
                 if len(prompt) == 1:
                     raise ContextOverflow("The prompt is empty.", "Give the function an instruction or an input.")
+                # The prompt's last token is the first one of the decoder's first fragment.
                 decoder = decoder_for(request, prompt[-1], self.engine.tokenizer, room=room, observe=observe)
+                begin = prompt[:-1]
+                try:
+                    fragment = next(decoder)
+                    if fragment.keep and not fragment.uniform and len(begin) + len(fragment.tokens) < context - 4:
+                        # What is forced from the start is read with the prompt, at a fraction of a pass of its own.
+                        begin, fragment = begin + fragment.tokens[:-1], Fragment.chain(fragment.tokens[-1:])
+                    prefix = self.scorer.open(begin)
+                    self._wait(Running(request, future, prefix, decoder, fragment, tuple(prompt), submitted))
+                except StopIteration as stop:  # forced to the end: nothing to compute
+                    prefix = self.scorer.open(begin)
+                    one = Running(request, future, prefix, decoder, Fragment([], [], []), tuple(prompt), submitted)
+                    self._finish(one, stop.value)
                 self.engine.count(prefill_seconds=time.perf_counter() - started)
-                one = Running(request, future, prefix, decoder, Fragment([], [], []), tuple(prompt), submitted)
-                self._advance(one, None)
             except Exception as error:
                 if prefix is not None and prefix.lane >= 0:
                     self.scorer.close(prefix)
@@ -106,25 +115,29 @@ class Worker:
             except Exception as error:
                 self._fail(one, error)
 
-    def _advance(self, one: Running, logits: list[Logits] | None) -> None:
+    def _advance(self, one: Running, logits: list[Logits]) -> None:
         """Hand the decoder its logits; it asks for more, or is done."""
         try:
-            one.fragment = next(one.decoder) if logits is None else one.decoder.send(logits)
+            one.fragment = one.decoder.send(logits)
         except StopIteration as stop:
             self._finish(one, stop.value)
         else:
-            length = len(one.prefix.tokens) + one.fragment.depth
-            context = self.engine.capabilities.context
-            if length > context - 4:  # found here, it is the trouble of this request alone
-                raise ContextOverflow(
-                    f"The prompt with the text to compute behind it has {length} tokens; {self.engine.name} holds "
-                    f"{context}.",
-                    "Shorten the input or the value, or load the model with a larger `context`.",
-                )
-            self.running.append(one)
+            self._wait(one)
+
+    def _wait(self, one: Running) -> None:
+        """Let a request take part in the next turn."""
+        length = len(one.prefix.tokens) + one.fragment.depth
+        context = self.engine.capabilities.context
+        if length > context - 4:  # found here, it is the trouble of this request alone
+            raise ContextOverflow(
+                f"The prompt with the text to compute behind it has {length} tokens; {self.engine.name} holds "
+                f"{context}.",
+                "Shorten the input or the value, or load the model with a larger `context`.",
+            )
+        self.running.append(one)
 
     def _finish(self, one: Running, answer: Answer) -> None:
-        cached = one.prefix.cached
+        cached = min(one.prefix.cached, len(one.prompt) - 1)  # what is forced may have been cached as well
         self.scorer.close(one.prefix)
         usage = Usage(
             prompt_tokens=len(one.prompt),
