@@ -9,6 +9,7 @@ the number of workers as far as the scorer promises it (`capabilities.exact_rows
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections import deque
@@ -66,7 +67,7 @@ class Engine:
         self.capabilities = replace(own, streams=own.streams * workers)
         self._queue: deque[Waiting] = deque()
         self._wake = threading.Condition()
-        self._closed = False
+        self._closed = self._abandoned = False
         self._prefix_tokens: dict[str, list[int]] = {}
 
     def submit(self, request: Request, observe: Observer | None = None) -> Future[Answer]:
@@ -81,6 +82,8 @@ class Engine:
                 worker = Worker(self, self.scorer.replica if self.workers else lambda: self.scorer)
                 self.workers.append(worker)
                 worker.thread.start()
+                if len(self.workers) == 1:  # a thread that computes while the interpreter goes away crashes the process
+                    atexit.register(self.close, finish=False)
             self._wake.notify_all()
         return future
 
@@ -91,11 +94,13 @@ class Engine:
         for _, future, _, _ in waiting:
             future.cancel()
 
-    def close(self) -> None:
-        """Finish what runs, refuse what waits, release the scorers."""
+    def close(self, *, finish: bool = True) -> None:
+        """Finish what runs (or fail it after the present turn), refuse what waits, release the scorers."""
         with self._wake:
             self._closed = True
+            self._abandoned = not finish
             self._wake.notify_all()
+        atexit.unregister(self.close)
         self.cancel_waiting()
         for worker in self.workers:
             if worker.thread is not threading.current_thread():
@@ -121,7 +126,7 @@ class Engine:
         with self._wake:
             while not worker.running and not self._closed and not self._is_next(worker):
                 self._wake.wait()
-            return bool(worker.running) or not self._closed
+            return (bool(worker.running) or not self._closed) and not self._abandoned
 
     def take(self, worker: Worker) -> Waiting | None:
         """The next waiting request for `worker`; None when there is none, or another worker is emptier."""

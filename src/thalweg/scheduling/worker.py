@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from thalweg.decoding import Decoder, Fragment, decoder_for
-from thalweg.errors import ContextOverflow
+from thalweg.errors import ContextOverflow, ModelError
 from thalweg.models.request import Answer, Request, Usage
 from thalweg.models.scorer import Forest, Logits, Prefix
 
@@ -59,6 +59,9 @@ class Worker:
                 running, self.running = self.running, []
                 for one in running:
                     self._fail(one, error)
+        for one in self.running:
+            self._fail(one, ModelError(f"{self.engine.name} was closed before it had answered.", "Load it again."))
+        self.running = []
         self.scorer.free()
 
     def _admit(self) -> None:

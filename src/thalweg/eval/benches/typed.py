@@ -96,7 +96,7 @@ def _run(calls: int) -> Sequence[Figure]:
             free = Format("text", max_chars=400)
             started = time.perf_counter()
             loose = [
-                model.submit(replace(one, format=free, sampling=replace(one.sampling, max_tokens=96), reserve=0))
+                model.submit(replace(one, format=free, sampling=replace(one.sampling, max_tokens=96), reserve=4))
                 for one in requests
             ]
             parsed += sum(_parses(function, one.result().text) for one in loose)
