@@ -54,7 +54,14 @@ def start(folder: Path, name: str, *more: str) -> subprocess.Popen[str]:
     ]  # fmt: skip
     environment = {**os.environ, "THALWEG_STORE": f"store-{name}"}
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A background job of a shell ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

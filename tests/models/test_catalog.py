@@ -163,7 +163,8 @@ def test_a_local_model_is_named_and_identified_by_its_weights() -> None:
     model = models.load("smollm2-135m:q8_0", streams=2, context=300, threads=1)
     try:
         name, format, digest = model.identity.split(":")
-        assert (name, format) == ("smollm2-135m", "q8_0") and digest == storage.hash_file(Path(model.path))
+        assert (name, format.removesuffix("+fast")) == ("smollm2-135m", "q8_0")
+        assert digest == storage.hash_file(Path(model.path))
         assert (model.capabilities.streams, model.context, model.threads) == (2, 300, 1)
         assert isinstance(model, models.LlamaCpp)
     finally:
