@@ -70,9 +70,8 @@ def command(target: str, input_: str, output: str, **options: Any) -> int:
 
         check(job, options["evaluate"])
     with tw.using(**said):
-        plan = job.plan()
         if options["dry_run"]:
-            _show_plan(plan)
+            _show_plan(job.plan())
             return 0
         try:
             with _bar(program.name, options["progress"]) as watch, _interruptible():
@@ -199,7 +198,9 @@ def _show_plan(plan: Any) -> None:
         fresh = sum(max(0.0, one.prompt_tokens - one.shared_tokens) for one in plan.functions) * left
         click.echo(f"prompt tokens  at most {total:.0f}, of which {fresh:.0f} must be computed")
         seconds = estimate(plan.model, fresh, len(plan.functions) * left)
-        if not math.isnan(seconds):
+        if math.isnan(seconds):
+            click.echo("time           not known; `thalweg models prepare` measures this machine once")
+        else:
             click.echo(f"time           about {seconds:.0f} s on this machine if every function is called once a row")
     click.echo("Nothing was run.")
 

@@ -121,7 +121,7 @@ class TableRun:
         if counted[0]:
             status, done = "resumes", counted[0]
         functions = tuple(self._function_plans(table, wiring, model))
-        rows = table.rows if self.limit is None or table.rows is None else min(table.rows, self.limit)
+        rows = _count(table, self.limit)
         return Plan(_name(self.program), model.name, rows, done, tuple(columns.columns), functions, run, status)
 
     def _function_plans(self, table: Table, wiring: dict[str, str], model: Any) -> Iterator[FunctionPlan]:
@@ -175,7 +175,7 @@ class TableRun:
         info = {"input": str(self.input), "output": str(self.output), "model": model.identity}
         resuming = store.begin(run, _name(self.program), model.identity, info) is not None
         meter = Meter()
-        total = table.rows if self.limit is None or table.rows is None else min(table.rows, self.limit)
+        total = _count(table, self.limit) if watch is not None else table.rows
         progress = Progress(total, meter=meter)
         stop = threading.Event()
         started = time.time()
@@ -340,6 +340,13 @@ class TableRun:
 
 class _Stopped(Exception):
     """The run is ending; this row is left for the next one."""
+
+
+def _count(table: Table, limit: int | None) -> int:
+    """Rows the run will have; text tables are read through once for it, which costs microseconds a row."""
+    if table.rows is None:
+        return sum(1 for _ in table)
+    return table.rows if limit is None else min(table.rows, limit)
 
 
 def _ready(made: Any) -> bool:
