@@ -28,7 +28,7 @@ from thalweg.program.journal import submit_call
 from thalweg.program.mapping import map_rows
 from thalweg.program.prompt import Prompter, Rendered
 from thalweg.program.session import Session, current, model_in_force, settings
-from thalweg.program.signature import Signature, has_body
+from thalweg.program.signature import Signature, has_body, row_inputs
 from thalweg.program.strategy import Demonstration, Direct, Parameters
 from thalweg.program.types import jsonable
 from thalweg.program.value import Failure, Value
@@ -244,7 +244,7 @@ class Learned(Generic[P, T]):
                 made.append(one)
                 continue
             row, output = one
-            args, kwargs = states.row_arguments(names, row, index)
+            args, kwargs = row_inputs(names, row, index)
             self.signature.output.encode(output)  # a wrong example fails here, not in the middle of a run
             made.append(Demonstration(self.signature.bind(args, kwargs), output))
         return self._copy(changed=replace(self.parameters, demonstrations=tuple(made)))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.errors import DataError, StateMismatch
-from thalweg.program.signature import Signature, row_inputs
+from thalweg.program.signature import Signature
 from thalweg.program.strategy import Demonstration, Parameters
 
 VERSION = 1
@@ -40,10 +40,6 @@ def binding(parameters: Mapping[object, Parameters]) -> Iterator[None]:
         yield
     finally:
         _bound.reset(token)
-
-
-def row_arguments(names: list[str], row: Any, index: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    return row_inputs(names, row, index)
 
 
 def state_of(functions: Mapping[str, Any]) -> dict[str, Any]:
