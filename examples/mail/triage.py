@@ -1,7 +1,8 @@
 """Sort a mailbox: spam or ham by exact probabilities, and for ham what kind of mail it is and what it is about.
 
 The question was chosen on the dev split of mail.parquet, where it separates spam from ham best of a dozen tried (area
-under the ROC curve 0.84; "spam or ham?" itself gives the packaged 135M model 0.43, worse than a coin).
+under the ROC curve 0.84; asked "spam or ham?" the packaged 135M model reaches 0.49, no better than a coin). `thalweg
+bench quality` measures both, and the accuracy on the test split, which took no part in the choice.
 
 thalweg run examples/mail/triage.py:triage --input examples/mail/mail.parquet --output triaged.parquet
 """
@@ -14,7 +15,7 @@ from pydantic import Field
 import thalweg as tw
 
 # Chosen on the dev split too: a mail is spam when "advertisement" is more probable than this.
-THRESHOLD = 0.557
+THRESHOLD = 0.559
 
 Short = Annotated[str, Field(min_length=1, max_length=60)]
 
