@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import thalweg as tw
 from thalweg.eval.benches.samples import judge, mails
@@ -18,6 +19,12 @@ from thalweg.models.request import Format
 from thalweg.program.session import current, model_in_force
 
 SPAM = "advertisement"
+
+
+@tw.learned
+def plain(mail: str) -> Literal["spam", "ham"]:
+    """Is this e-mail spam (unwanted advertising, fraud) or ham (a real person or a mailing list)?"""
+    ...
 
 
 def benchmark(quick: bool) -> Benchmark:
@@ -40,6 +47,8 @@ def _run(count: int) -> Sequence[Figure]:
         constrained = ["spam" if one == SPAM else "ham" for one in judge.map([row["mail"] for row in test])]
         on_dev = [judge.submit_distribution(row["mail"]) for row in dev]
         on_test = [judge.submit_distribution(row["mail"]) for row in test]
+        plain_dev = [plain.submit_distribution(row["mail"]) for row in dev]
+        p_plain = [one.result()["spam"] for one in plain_dev]
         p_dev = [one.result()[SPAM] for one in on_dev]
         p_test = [one.result()[SPAM] for one in on_test]
     threshold = best_threshold(p_dev, [row["label"] == "spam" for row in dev])
@@ -68,7 +77,19 @@ def _run(count: int) -> Sequence[Figure]:
                 f"95 % interval {low:.3f} to {high:.3f}; {note}",
             )  # fmt: skip
         )
+    positive = [row["label"] == "spam" for row in dev]
+    chosen, asked_plainly = roc_area(p_dev, positive), roc_area(p_plain, positive)
+    note = 'on dev, where the question was chosen; baseline: "spam or ham?"'
+    ratio = chosen / asked_plainly
+    figures.append(Figure("quality", "area under the ROC curve", chosen, asked_plainly, ratio, "area", len(dev), note))
     return figures
+
+
+def roc_area(scores: list[float], positive: list[bool]) -> float:
+    """Probability that a positive scores above a negative; ties count half."""
+    ups = [score for score, is_positive in zip(scores, positive, strict=True) if is_positive]
+    downs = [score for score, is_positive in zip(scores, positive, strict=True) if not is_positive]
+    return sum((up > down) + 0.5 * (up == down) for up in ups for down in downs) / (len(ups) * len(downs))
 
 
 def best_threshold(probabilities: list[float], positive: list[bool]) -> float:
