@@ -67,6 +67,22 @@ class NonDeterminism(Error):
     """A resumed run asked for another call than the one recorded at the same place."""
 
 
+class FlowError(Error):
+    """A flow cannot be compiled, or its calls wait for each other."""
+
+
+class ToolError(Error):
+    """A tool hung, or left in a way that is no exception."""
+
+
+class EffectUnknown(Error):
+    """A run stopped between a write effect and its record: whether it happened is not known."""
+
+
+class RunBusy(Error):
+    """Another process is working on this run."""
+
+
 class FlowViolation(Error):
     """A value reached a sink that does not accept its label."""
 
