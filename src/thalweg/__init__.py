@@ -17,17 +17,19 @@ from thalweg.program import (
     Session,
     Started,
     Token,
+    Tool,
     Value,
     Verdict,
     configure,
     flow,
     gather,
     learned,
+    tool,
     using,
 )
 
 __version__ = "0.1.0"
 __all__ = [
     "Demonstration", "Done", "Error", "Failure", "Finished", "Flow", "Learned", "Partial", "Score", "Session",
-    "Started", "Token", "Value", "Verdict", "configure", "errors", "flow", "gather", "learned", "using",
+    "Started", "Token", "Tool", "Value", "Verdict", "configure", "errors", "flow", "gather", "learned", "tool", "using",
 ]  # fmt: skip

@@ -105,3 +105,31 @@ class DataError(Error):
         super().__init__(what, remedy)
         self.row = row
         self.column = column
+
+
+class LabelError(Error):
+    """A label, or labels of inputs, that do not fit: an unknown source, a wrong number, or nothing to choose by."""
+
+
+class SandboxUnavailable(Error):
+    """This machine cannot isolate generated code as strongly as was required, or an isolating layer failed."""
+
+
+class GeneratedCodeError(Error):
+    """Generated code raised, ended without a result, or gave back what cannot be used.
+
+    `kind` is the exception's type name (or "exit", "result", "syntax"), `line` the line of the source (None where
+    there is none), `traceback` the traceback with the source's own line numbers.
+    """
+
+    def __init__(
+        self, what: str, remedy: str, *, kind: str = "", line: int | None = None, traceback: str = ""
+    ) -> None:
+        super().__init__(what, remedy)
+        self.kind = kind
+        self.line = line
+        self.traceback = traceback
+
+
+class Unverified(Error):
+    """No candidate of a search reached the grade that was required of it."""

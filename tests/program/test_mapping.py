@@ -69,8 +69,7 @@ def test_flows_run_side_by_side_up_to_the_declared_number() -> None:
     most = 0
     lock = threading.Lock()
 
-    @tw.flow
-    def busy(number: int) -> int:
+    def work() -> None:
         nonlocal running, most
         with lock:
             running += 1
@@ -78,6 +77,10 @@ def test_flows_run_side_by_side_up_to_the_declared_number() -> None:
         time.sleep(0.01)
         with lock:
             running -= 1
+
+    @tw.flow
+    def busy(number: int) -> int:
+        work()
         return number
 
     with tw.using(model=ScriptedModel(script), concurrency=3):

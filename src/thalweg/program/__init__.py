@@ -16,10 +16,11 @@ from thalweg.program.session import Session, configure, current, using
 from thalweg.program.signature import Signature
 from thalweg.program.store import Call, Store
 from thalweg.program.strategy import Demonstration, Direct, Parameters, Strategy, show_inputs
+from thalweg.program.tool import Tool, tool
 from thalweg.program.value import Failure, Value, gather
 
 __all__ = [
     "Call", "Demonstration", "Direct", "Done", "Event", "Failure", "Finished", "Flow", "Learned", "Parameters",
-    "Partial", "Rendered", "Score", "Session", "Signature", "Started", "Store", "Strategy", "Token", "Value", "Verdict",
-    "configure", "current", "flow", "gather", "learned", "show_inputs", "using",
+    "Partial", "Rendered", "Score", "Session", "Signature", "Started", "Store", "Strategy", "Token", "Tool", "Value", "Verdict",
+    "configure", "current", "flow", "gather", "learned", "show_inputs", "tool", "using",
 ]  # fmt: skip

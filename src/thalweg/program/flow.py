@@ -7,24 +7,39 @@ parameters of every learned function the flow reaches; `bind` returns a copy tha
 
 from __future__ import annotations
 
-import contextvars
+import asyncio
 import functools
 import inspect
 import json
-import threading
+import sys
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from contextlib import nullcontext, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from thalweg.errors import StateMismatch, TypeNotSupported
+from thalweg.errors import FlowError, StateMismatch, TypeNotSupported
 from thalweg.program import state as states
 from thalweg.program.events import Done, Event, Finished, Started
-from thalweg.program.journal import Scope, inside, scope_in_force
+from thalweg.program.compile import (
+    BODIES,
+    Abandoned,
+    Frame,
+    Pending,
+    Task,
+    arguments_may_run_aside,
+    compile_flow,
+    ir_of,
+)
+from thalweg.program.compile.lazy import SCALARS, leaves, materialise, snapshot
+from thalweg.program.ir import FlowIR, NoSource
+from thalweg.program.journal import Scope, Ticket, inside, scope_in_force
 from thalweg.program.learned import Learned, _in_thread
 from thalweg.program.mapping import map_rows
+from thalweg.program.purity import reads_only, why_impure
 from thalweg.program.session import Session, current, model_in_force, settings, store_in_force, using
 from thalweg.program.store import Call
 from thalweg.program.strategy import Parameters
@@ -34,13 +49,17 @@ from thalweg.program.value import Failure, Value
 P = ParamSpec("P")
 T = TypeVar("T")
 
+DEEPEST = 200  # flows submitted inside each other
+_eager: ContextVar[bool] = ContextVar("thalweg_eager", default=False)
+_NOTHING = Session()
+
 
 @dataclass(frozen=True, eq=False)
 class Flow(Generic[P, T]):
     """A flow. Made by `@flow`, copied by `using` and `bind`."""
 
     function: Callable[P, T]
-    own: Session = Session()
+    own: Session = _NOTHING
     bound: Mapping[object, Parameters] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -60,66 +79,164 @@ class Flow(Generic[P, T]):
     # -- the verbs --------------------------------------------------------------------------------------------
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run the flow."""
-        return self._run(None, *args, **kwargs)
+        """Run the flow: independent calls overlap, everything else is as in `eager`. An `async def` flow gives a
+        `Value` to await."""
+        if self.is_async:
+            return self.submit(*args, **kwargs)  # type: ignore[return-value]
+        return self._run(None, args, kwargs)
 
-    def _place(self) -> tuple[Scope, str]:
+    def eager(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the untransformed function, one call at a time, flows inside it too: the meaning of the flow."""
+        token = _eager.set(True)
+        try:
+            return self._run(None, args, kwargs)
+        finally:
+            _eager.reset(token)
+
+    def _place(self) -> tuple[Scope, Ticket]:
         """The next place for this flow in the run. Asked for in the caller's thread, so that places keep its order."""
         session = current()
         scope = scope_in_force(store_in_force(session) if session.journal is not False else None)
-        return scope, scope.next(self.name)
+        return scope, scope.begin(self.name)
 
-    def _run(self, place: tuple[Scope, str] | None, *args: P.args, **kwargs: P.kwargs) -> T:
-        with using(**_said(self.own)), states.binding(self.bound):
-            session = current()
-            store = store_in_force(session) if session.journal is not False else None
-            scope, path = place or self._place()
-            started = time.time()
-            error: BaseException | None = None
-            result: Any = None
-            try:
-                with inside(scope.child(path)):
+    def _run(self, place: tuple[Scope, Ticket] | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        with using(**_said(self.own)) if self.own is not _NOTHING else nullcontext(), states.binding(self.bound):
+            scope, ticket = place or self._place()
+            return self._execute(scope, ticket, args, kwargs)
+
+    def _execute(self, scope: Scope, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any],
+                 frame: Frame | None = None) -> T:  # fmt: skip
+        """Run the body at a place, and write down what came of it."""
+        session = current()
+        store = store_in_force(session) if session.journal is not False else None
+        started = time.time()
+        error: BaseException | None = None
+        result: Any = None
+        body = None if _eager.get() else self.compiled
+        inner = frame.scope if frame is not None else scope.child(ticket.path)
+        if body is not None and frame is None:
+            frame = Frame(inner, scope.frame, ticket.position)
+        try:
+            with inside(inner):
+                if body is None or frame is None:
                     result = self.function(*args, **kwargs)
+                    return asyncio.run(result) if self.is_async else result
+                try:
+                    result = body(frame, *args, **kwargs)
+                    if self.is_async:
+                        result = asyncio.run(result)
+                    result = frame.finish(result)
+                except BaseException as problem:
+                    frame.failed(problem)
+                    raise
                 return result
-            except BaseException as problem:
-                error = problem
-                raise
-            finally:
-                if store is not None:
-                    store.record(
-                        Call(
-                            scope.run,
-                            path,
-                            "flow",
-                            self.name,
-                            None,
-                            json.dumps(jsonable({"args": list(args), **kwargs})),
-                            None,
-                            None,
-                            None if error else json.dumps(jsonable(result)),
-                            f"{type(error).__name__}: {error}" if error else None,
-                            None,
-                            None,
-                            started,
-                            time.time() - started,
-                        )  # fmt: skip
-                    )
+        except BaseException as problem:
+            error = problem
+            raise
+        finally:
+            if store is not None and not isinstance(error, Abandoned):
+                scope.write(
+                    store,
+                    ticket,
+                    Call(
+                        scope.run,
+                        ticket.path,
+                        "flow",
+                        self.name,
+                        None,
+                        json.dumps(jsonable({"args": list(args), **kwargs})),
+                        None,
+                        None,
+                        None if error else json.dumps(jsonable(result)),
+                        f"{type(error).__name__}: {error}" if error else None,
+                        None,
+                        None,
+                        started,
+                        time.time() - started,
+                    ),  # fmt: skip
+                )
+            if frame is not None:
+                frame.close()
+
+    def __thalweg_begin__(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], line: int) -> Any:
+        """A call by compiled code: aside, where nobody could tell, or else here and now."""
+        if self.is_async or _eager.get() or self.compiled is None:
+            return frame._plain(self.__call__, args, kwargs, True)
+        frame._go_on()
+        if frame.depth > sys.getrecursionlimit() // 4:
+            raise RecursionError(f"maximum recursion depth exceeded: the flow `{self.name}` calls itself without end")
+        named = self.signature.bind(*args, **kwargs)
+        named.apply_defaults()
+        if not arguments_may_run_aside(self._reads_only, named.arguments):
+            args = tuple([frame.escape(one) for one in args])
+            return self._run(None, args, {name: frame.escape(one) for name, one in kwargs.items()})
+        args = tuple([one if type(one) in SCALARS else snapshot(one) for one in args])
+        kwargs = {name: one if type(one) in SCALARS else snapshot(one) for name, one in kwargs.items()}
+        needs = tuple(
+            one.future
+            for value in (*args, *kwargs.values())
+            if type(value) not in SCALARS
+            for one in leaves(value)
+        )  # fmt: skip
+        ticket = frame.scope.begin(self.name)
+        ticket.line = line
+        child = Frame(frame.scope.child(ticket.path), frame, ticket.position)
+        frame.inner.append(child)
+
+        def run() -> T:
+            if child._is_abandoned():
+                raise Abandoned
+            ready = tuple([materialise(one) for one in args])
+            named = {name: materialise(one) for name, one in kwargs.items()}
+            with using(**_said(self.own)) if self.own is not _NOTHING else nullcontext(), states.binding(self.bound):
+                return self._execute(frame.scope, ticket, ready, named, child)
+
+        task = Task(run, needs)
+        pending = Pending(
+            task.future, ticket.position, line, task=task, ticket=ticket, frame=child, effects=self.effects is not None
+        )
+        frame.add(pending)
+        task.start(BODIES)
+        return pending
+
+    def _reads_only(self, parameter: str) -> bool:
+        return reads_only(self.function, parameter)
+
+    @functools.cached_property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.function)
+
+    @functools.cached_property
+    def effects(self) -> str | None:
+        """Why the flow may change something outside, or read what may change; None where it surely does not."""
+        return why_impure(self.function)
+
+    @functools.cached_property
+    def ir(self) -> FlowIR:
+        """The flow as data. Raises `FlowError` where its source is not to be had."""
+        return ir_of(self.function)
+
+    @functools.cached_property
+    def compiled(self) -> Callable[..., Any] | None:
+        """The compiled body; None for a flow that can only run eagerly (`explain` says why)."""
+        try:
+            return compile_flow(self.function)
+        except NoSource as error:
+            warnings.warn(f"{error}", RuntimeWarning, stacklevel=3)
+            return None
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Value[T]:
         """Run the flow in a thread of its own and go on; the `Value` is awaitable."""
-        future: Future[T] = Future()
         with using(**_said(self.own)):
             place = self._place()
-        context = contextvars.copy_context()
-
-        def run() -> None:
-            try:
-                future.set_result(context.run(self._run, place, *args, **kwargs))
-            except BaseException as error:
-                future.set_exception(error)
-
-        threading.Thread(target=run, name=f"flow {self.name}", daemon=True).start()
-        return Value(future, path=place[1])
+        if place[0].path.count("/") > DEEPEST:
+            raise FlowError(
+                f"`{self.name}` was submitted {DEEPEST} flows deep ({place[1].path[:80]}...).",
+                "A flow that submits itself needs a case in which it does not.",
+            )
+        task = Task(lambda: self._run(place, args, kwargs))
+        task.start(BODIES)
+        return Value(task.future, path=place[1].path, before_wait=lambda: _before_wait(task, place))
 
     async def acall(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The result, from async code."""
@@ -274,6 +391,27 @@ def flow(function: Callable[P, T] | None = None, /, **said: Any) -> Any:
         return lambda function: Flow(function, own)
     if not inspect.isfunction(function):
         raise TypeError(f"@flow takes a function, not {function!r}")
-    if inspect.iscoroutinefunction(function):
-        raise TypeError(f"`{function.__name__}` is async; write it as a plain function and call it with `acall`")
+    with suppress(NoSource):  # it runs eagerly then; calling it says so
+        ir_of(function)
     return Flow(function)
+
+
+_waiting: dict[str, str] = {}  # place of code that waits -> place of what it waits for
+
+
+def _before_wait(task: Task, place: tuple[Scope, Ticket]) -> None:
+    """Begin the work if nobody has; refuse to wait for what waits for us."""
+    here, awaited = scope_in_force(None).path, place[1].path
+    path: str | None = awaited
+    for _ in range(100):
+        if path is None:
+            break
+        if here.startswith(f"{path}/"):
+            raise FlowError(
+                f"{here.rstrip('/')} waits for {awaited}, which waits for {here.rstrip('/')}: neither can end.",
+                "Do not hand a flow the Value of its own run.",
+            )
+        path = next((to for waiting, to in list(_waiting.items()) if waiting.startswith(f"{path}/")), None)
+    _waiting[here] = awaited
+    task.future.add_done_callback(lambda _: _waiting.pop(here, None))
+    task.help()

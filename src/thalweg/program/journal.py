@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -53,6 +55,23 @@ class Meter:
             self.forced_tokens += usage.forced_tokens
 
 
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """The place of one call in its run, taken in program order.
+
+    `tracked`: the call was made while something before it could still fail, so that its record may have to go again.
+    """
+
+    path: str
+    position: int = 0
+    tracked: bool = False
+    abandoned: bool = False
+    line: int = 0
+
+
+GATE = threading.RLock()  # between writing down a tracked call and taking it back
+
+
 @dataclass(eq=False)
 class Scope:
     """A place in a run.
@@ -68,6 +87,8 @@ class Scope:
     replay: bool = False
     meter: Meter = field(default_factory=Meter)
     answers: list[tuple[Request, Answer]] = field(default_factory=list)
+    frame: Any = None  # the execution of a compiled flow that works here
+    store: Store | None = None
     _counts: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -77,8 +98,46 @@ class Scope:
             self._counts[function] = count + 1
         return f"{self.path}{function}#{count}"
 
+    def begin(self, function: str) -> Ticket:
+        """The next place for a call of `function`, in program order."""
+        ticket = Ticket(self.next(function))
+        frame = self.frame
+        if frame is not None:
+            ticket.position = frame.count
+            frame.count += 1
+            if frame.open:
+                frame.begun.append((ticket.position, function))
+                ticket.tracked = True
+            elif frame.parent is not None:
+                ticket.tracked = frame._speculative()
+        return ticket
+
+    def give_back(self, function: str) -> None:
+        """The last place of `function` was taken beyond a failure."""
+        with self._lock:
+            self._counts[function] -= 1
+
+    def forget(self, paths: list[str]) -> None:
+        """Remove records of calls that never happened."""
+        if paths and self.store is not None:
+            self.store.forget_calls(self.run, paths)
+
+    def write(self, store: Store, ticket: Ticket, call: Call, *, cache: bool = False) -> bool:
+        """Journal a call at its place; False (nothing written) where it was begun beyond a failure."""
+        if not ticket.tracked:
+            store.record(call, cache=cache)
+            return True
+        with GATE:
+            if ticket.abandoned or (self.frame is not None and self.frame._is_abandoned()):
+                return False
+            store.record(call, cache=cache)
+            self.store = store
+            if self.frame is not None:
+                self.frame.written.append((ticket.position, ticket.path))
+        return True
+
     def child(self, path: str) -> Scope:
-        return Scope(self.run, path + "/", self.replay, self.meter, self.answers)
+        return Scope(self.run, path + "/", self.replay, self.meter, self.answers, store=self.store)
 
     @property
     def tokens(self) -> int:
@@ -160,18 +219,22 @@ def submit_call(
     inputs: Callable[[], str],
     decode: Callable[[Answer], tuple[Any, Any]],
     observe: Callable[[str], None] | None = None,
+    ticket: Ticket | None = None,
 ) -> Value[Any]:
     """Answer one request through journal, cache and model, in that order, and write it down before anyone sees it.
 
     Args:
         inputs: JSON of the inputs, for the journal.
         decode: from the answer to (value, JSON form of the value).
+        ticket: the call's place, where it was taken before.
     """
     journal = session.journal is not False
     cache = session.cache is not False
     store = store_in_force(session) if journal or cache else None
     scope = scope_in_force(store if journal else None)
-    path = scope.next(function)
+    if ticket is None:
+        ticket = scope.begin(function)
+    path = ticket.path
     started = time.time()
     key = request_key(request, model.identity)
     future: Future[Any] = Future()
@@ -199,7 +262,9 @@ def submit_call(
                     prompt = request.prefix + request.suffix or json.dumps(
                         [[message.role, message.content] for message in request.messages]
                     )
-                    store.record(
+                    kept = scope.write(
+                        store,
+                        ticket,
                         Call(
                             scope.run,
                             path,
@@ -218,6 +283,8 @@ def submit_call(
                         ),  # fmt: skip
                         cache=fresh,
                     )
+                    if not kept and fresh and done is not None:
+                        store.remember(key, done, model.identity)
                 elif fresh and done is not None:
                     store.remember(key, done, model.identity)
             except Exception as problem:
@@ -233,7 +300,8 @@ def submit_call(
         recorded = store.call(scope.run, path)
         if recorded is not None and recorded.key != key:
             raise NonDeterminism(
-                f"At {path} the run {scope.run} recorded another call than the program now makes.",
+                f"At {path}{user_line(ticket.line)} the run {scope.run} recorded another call than the program now "
+                "makes.",
                 "Give the same command on the same program and data, or start over with --fresh.",
             )
         if recorded is not None and recorded.answer and not recorded.error:
@@ -257,3 +325,13 @@ def submit_call(
     inner = model.submit(request, observe) if watched else model.submit(request)
     inner.add_done_callback(finished)
     return Value(future, path=path)
+
+
+def user_line(known: int = 0) -> str:
+    """Where the user's code stands, for messages: " (flow.py, line 12)"."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if not frame.f_globals.get("__name__", "").startswith(("thalweg.", "concurrent.", "threading")):
+            return f" ({Path(frame.f_code.co_filename).name}, line {frame.f_lineno})"
+        frame = frame.f_back
+    return f" (line {known})" if known else ""

@@ -24,7 +24,7 @@ from thalweg.errors import ContextOverflow, ModelError, TypeNotSupported, Unsupp
 from thalweg.models.request import Answer, Format, Request, Sampling
 from thalweg.program import state as states
 from thalweg.program.events import Done, Event, Finished, Partial, Started, Token, partial_value
-from thalweg.program.journal import submit_call
+from thalweg.program.journal import Ticket, submit_call
 from thalweg.program.mapping import map_rows
 from thalweg.program.prompt import Prompter, Rendered
 from thalweg.program.session import Session, current, model_in_force, settings
@@ -91,12 +91,16 @@ class Learned(Generic[P, T]):
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Value[T]:
         """Start the call and go on; the `Value` is awaitable and has `.result(timeout)`."""
+        return self.submit_at(None, args, kwargs)
+
+    def submit_at(self, ticket: Ticket | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value[T]:
+        """`submit` at a place in the run that was taken before (None: the next one)."""
         inputs = self.signature.bind(args, kwargs)
         session = self._session()
         if session.mode == "python":
             return self._run_body(inputs)
         try:
-            value: Value[T] = self._submit(inputs, session)
+            value: Value[T] = self._submit(inputs, session, ticket=ticket)
         except ModelError:
             if session.mode == "fallback":
                 return self._run_body(inputs)
@@ -177,8 +181,15 @@ class Learned(Generic[P, T]):
         value: Value[dict[T, float]] = self.submit_distribution(*args, **kwargs)
         return value.result()
 
+    distribution.__thalweg_submit__ = "_distribution_at"  # type: ignore[attr-defined]
+
     def submit_distribution(self, *args: P.args, **kwargs: P.kwargs) -> Value[dict[T, float]]:
         """`distribution`, started without waiting."""
+        return self._distribution_at(None, args, kwargs)
+
+    def _distribution_at(
+        self, ticket: Ticket | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Value[dict[T, float]]:
         output = self.signature.output
         values = output.values()
         if values is None or output.format.kind != "choices":
@@ -199,7 +210,7 @@ class Learned(Generic[P, T]):
             return made, table
 
         inputs = self.signature.bind(args, kwargs)
-        return self._submit(inputs, self._session(), want="distribution", decode=decode)
+        return self._submit(inputs, self._session(), want="distribution", decode=decode, ticket=ticket)
 
     def score(self, *args: Any, value: Any = ..., **kwargs: Any) -> float:
         """Natural log-probability of a given value: ``f.score(x, value)`` or ``f.score(x, value=value)``."""
@@ -286,6 +297,7 @@ class Learned(Generic[P, T]):
         target: str = "",
         decode: Callable[[Answer], tuple[Any, Any]] | None = None,
         observe: Callable[[str], None] | None = None,
+        ticket: Ticket | None = None,
     ) -> Value[Any]:
         model = model_in_force(session)
         if want != "value" and model.capabilities.logits == "none" and "recorded" not in model.name:
@@ -302,7 +314,12 @@ class Learned(Generic[P, T]):
             inputs=lambda: json.dumps(jsonable(inputs)),
             decode=decode or self._decode,
             observe=observe,
+            ticket=ticket,
         )
+
+    def __thalweg_begin__(self, frame: Any, args: tuple[Any, ...], kwargs: dict[str, Any], line: int) -> Any:
+        """A call by compiled code: issued at once."""
+        return frame.issue(self.name, self.submit_at, args, kwargs, line)
 
     def _decode(self, answer: Answer) -> tuple[Any, Any]:
         output = self.signature.output

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,9 @@ CREATE TABLE IF NOT EXISTS calls (
 CREATE INDEX IF NOT EXISTS calls_key ON calls (key);
 CREATE TABLE IF NOT EXISTS rows (
     run TEXT, row INTEGER, digest TEXT, output TEXT, error TEXT, PRIMARY KEY (run, row)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS intents (
+    run TEXT, path TEXT, tool TEXT, inputs TEXT, started REAL, PRIMARY KEY (run, path)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cache (key TEXT PRIMARY KEY, answer TEXT, model TEXT, created REAL) WITHOUT ROWID;
 """
@@ -165,6 +168,44 @@ class Store:
                 "INSERT OR IGNORE INTO cache VALUES (?, ?, ?, ?)", (key, self._pack(answer), model, time.time())
             )
 
+    def intend(self, run: str, path: str, tool: str, inputs: str) -> None:
+        """Write down that a write effect is about to happen. On the disk when this returns."""
+        with self._guard(), self._on_disk():
+            self._db.execute(
+                "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?)",
+                (run, path, tool, self._pack(inputs), time.time()),
+            )
+
+    def intent(self, run: str, path: str) -> str | None:
+        """The inputs of a write effect that began at this place and was not recorded."""
+        with self._guard():
+            row = self._db.execute("SELECT inputs FROM intents WHERE run = ? AND path = ?", (run, path)).fetchone()
+        return self._unpack(row[0]) if row else None
+
+    def settle_intent(self, call: Call) -> None:
+        """Record a write effect and drop its intent, in one transaction. On the disk when this returns."""
+        values = [self._pack(one) if isinstance(one, str) else one for one in (getattr(call, n) for n in _COLUMNS)]
+        with self._guard(), self._on_disk():
+            self._db.execute("BEGIN")
+            self._db.execute(_INSERT, values)
+            self._db.execute("DELETE FROM intents WHERE run = ? AND path = ?", (call.run, call.path))
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        """Commits inside survive a power cut too, for the price of a flush."""
+        self._db.execute("PRAGMA synchronous=FULL")
+        try:
+            yield
+        finally:
+            with suppress(sqlite3.Error):
+                self._db.execute("PRAGMA synchronous=NORMAL")
+
+    def forget_calls(self, run: str, paths: Sequence[str]) -> None:
+        """Remove single calls of a run (the cache keeps their answers)."""
+        with self._guard():
+            self._db.executemany("DELETE FROM calls WHERE run = ? AND path = ?", [(run, path) for path in paths])
+
     def call(self, run: str, path: str) -> Call | None:
         with self._guard():
             row = self._db.execute(
@@ -209,7 +250,7 @@ class Store:
         """Remove a run with its calls and rows (the cache stays)."""
         with self._guard():
             self._db.execute("BEGIN")
-            for table in ("runs", "calls", "rows"):
+            for table in ("runs", "calls", "rows", "intents"):
                 self._db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
             self._db.execute("COMMIT")
 

@@ -21,15 +21,25 @@ T = TypeVar("T")
 class Value(Generic[T]):
     """A result under way. `label` says where its information came from, `path` which call of the run makes it."""
 
-    __slots__ = ("_future", "label", "path")
+    __slots__ = ("_before_wait", "_future", "label", "path")
 
-    def __init__(self, future: Future[T], *, path: str = "", label: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        future: Future[T],
+        *,
+        path: str = "",
+        label: frozenset[str] = frozenset(),
+        before_wait: Callable[[], Any] | None = None,
+    ) -> None:
         self._future = future
         self.path = path
         self.label = label
+        self._before_wait = before_wait  # gets the work going, or says why waiting would never end
 
     def result(self, timeout: float | None = None) -> T:
         """Wait for the result. Raises the call's error, or `TimeoutError` after `timeout` seconds."""
+        if self._before_wait is not None and not self._future.done():
+            self._before_wait()
         try:
             return self._future.result(timeout)
         except FutureTimeout:

@@ -244,6 +244,10 @@ class FlowIR:
     file: str = field(default="<flow>", compare=False)
     line: int = field(default=1, compare=False)
 
+    @property
+    def name_of_code(self) -> str:
+        return self.name.rpartition(".")[2]
+
     def walk(self) -> Iterator[tuple[str, Node]]:
         """Every statement with its site, in program order. Sites read ``3.body.0``: static, stable names of places."""
         yield from _walk("", self.body)

@@ -88,6 +88,11 @@ def read_source(source: str, name: str | None = None) -> FlowIR:
 
 def _definition(function: Callable[..., Any]) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef, str]:
     name = getattr(function, "__qualname__", repr(function))
+    if hasattr(function, "__wrapped__"):
+        raise NoSource(
+            f"`{name}` is wrapped by another decorator, which its source does not show.",
+            "Put @tw.flow right above the `def`, below the other decorators.",
+        )
     try:
         lines, first = inspect.getsourcelines(function)
     except (OSError, TypeError) as error:

@@ -1,0 +1,307 @@
+"""`Tool`: a plain function that acts on the world, with its effect declared.
+
+`@tool(effect="write")` keeps program order: it never starts before everything earlier in the flow has succeeded, and
+an *intent* is written down before it runs, so that a crash between the effect and its record is seen when the run is
+resumed; `on_unknown` says what happens then. `"read"` tools see every earlier write and overlap with each other;
+`"none"` ones overlap with anything. Calls are journalled like calls of a model, and not repeated by a resumed run.
+Source: effect records of durable execution, as in DBOS and Temporal. Cost: one transaction a call, two for a write.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import json
+import time
+import typing
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+
+from thalweg.errors import EffectUnknown, Error, NonDeterminism, ToolError
+from thalweg.program.compile import BODIES, Abandoned, Frame, Pending, Task
+from thalweg.program.compile.lazy import SCALARS, NotData, leaves, materialise, snapshot
+from thalweg.program.journal import Scope, Ticket, scope_in_force, user_line
+from thalweg.program.session import current, store_in_force
+from thalweg.program.store import Call
+from thalweg.program.types import TypePlan, jsonable, plan
+from thalweg.program.value import Value
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Effect = Literal["none", "read", "write"]
+OnUnknown = Literal["retry", "ask", "fail"]
+
+
+@dataclass(frozen=True, eq=False)
+class Tool(Generic[P, T]):
+    """A tool. Made by `@tool`.
+
+    Args:
+        effect: ``write`` changes something outside, ``read`` depends on what may change, ``none`` is a pure function.
+        idempotent: a second call with equal arguments changes nothing more.
+        on_unknown: what a resumed run does about a write of which it is not known whether it happened: ``retry`` it
+            (default for idempotent tools), ``ask`` a person, ``fail`` with `EffectUnknown` (default).
+        timeout: seconds after which a call is given up with `ToolError`.
+        accepts: the label its arguments may carry (None: any). label: the label of what it returns.
+    """
+
+    function: Callable[P, T]
+    effect: Effect = "write"
+    idempotent: bool = False
+    on_unknown: OnUnknown = "fail"
+    timeout: float | None = None
+    accepts: Any = None
+    label: Any = None
+
+    def __post_init__(self) -> None:
+        for name in functools.WRAPPER_ASSIGNMENTS:
+            if hasattr(self.function, name):
+                object.__setattr__(self, name, getattr(self.function, name))
+        object.__setattr__(self, "__wrapped__", self.function)
+
+    @property
+    def __thalweg_effect__(self) -> Effect:
+        return self.effect
+
+    @functools.cached_property
+    def name(self) -> str:
+        return self.function.__qualname__.split("<locals>.")[-1]
+
+    @functools.cached_property
+    def signature(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    @functools.cached_property
+    def _output(self) -> TypePlan[Any] | None:
+        """How a result is written down and read back; None where its type does not say."""
+        try:
+            hint = typing.get_type_hints(self.function, include_extras=True).get("return")
+            return None if hint in (None, type(None), Any) else plan(hint, name=f"{self.name}() ->")
+        except (Error, NameError, TypeError):
+            return None
+
+    # -- calls ------------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call it, at its place in the run."""
+        scope = self._scope()
+        if isinstance(scope.frame, Frame):
+            self._wait(scope.frame)
+        return self.perform(scope, scope.begin(self.name), args, kwargs)
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Value[T]:
+        """Call it in a thread of its own and go on."""
+        scope = self._scope()
+        if isinstance(scope.frame, Frame):
+            self._wait(scope.frame)
+        ticket = scope.begin(self.name)
+        task = Task(lambda: self.perform(scope, ticket, args, kwargs))
+        task.start(BODIES)
+        return Value(task.future, path=ticket.path, before_wait=task.help)
+
+    async def acall(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result, from async code."""
+        return await self.submit(*args, **kwargs)
+
+    def __thalweg_begin__(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], line: int) -> Any:
+        """A call by compiled code."""
+        frame._go_on()
+        aside = self.effect != "write"
+        if aside:
+            try:
+                args = tuple([one if type(one) in SCALARS else snapshot(one) for one in args])
+                kwargs = {name: one if type(one) in SCALARS else snapshot(one) for name, one in kwargs.items()}
+            except (NotData, RecursionError):
+                aside = False
+        if not aside:
+            args = tuple([frame.escape(one) for one in args])
+            kwargs = {name: frame.escape(one) for name, one in kwargs.items()}
+            self._wait(frame)
+            ticket = frame.scope.begin(self.name)
+            ticket.line = line
+            return self.perform(frame.scope, ticket, args, kwargs)
+        self._wait(frame)
+        needs = tuple(
+            one.future for value in (*args, *kwargs.values()) if type(value) not in SCALARS for one in leaves(value)
+        )
+        ticket = frame.scope.begin(self.name)
+        ticket.line = line
+
+        def run() -> T:
+            if frame._is_abandoned():
+                raise Abandoned
+            ready = tuple([materialise(one) for one in args])
+            return self.perform(frame.scope, ticket, ready, {name: materialise(one) for name, one in kwargs.items()})
+
+        task = Task(run, needs)
+        pending = frame.add(Pending(task.future, ticket.position, line, task=task, ticket=ticket))
+        task.start(BODIES)
+        return pending
+
+    def _wait(self, frame: Frame) -> None:
+        if self.effect == "write":
+            frame.effects()
+        elif self.effect == "read":
+            frame.reads()
+
+    def _scope(self) -> Scope:
+        session = current()
+        return scope_in_force(store_in_force(session) if session.journal is not False else None)
+
+    def perform(self, scope: Scope, ticket: Ticket, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
+        """Run the function at a place in the run, or take from the journal what it gave there."""
+        session = current()
+        store = store_in_force(session) if session.journal is not False else None
+        inputs = self.signature.bind(*args, **kwargs)
+        inputs.apply_defaults()
+        written = json.dumps(jsonable(dict(inputs.arguments)))
+        key = hashlib.blake2b(f"{self.name}\x1f{written}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        if scope.replay and store is not None:
+            recorded = store.call(scope.run, ticket.path)
+            if recorded is not None and recorded.key != key:
+                raise NonDeterminism(
+                    f"At {ticket.path}{user_line(ticket.line)} the run {scope.run} recorded {recorded.function} of "
+                    f"{recorded.inputs[:120]}, and the program now calls {self.name} of {written[:120]}.",
+                    "Resume it with the program that began it, or start a new run.",
+                )
+            if recorded is not None and not recorded.error and recorded.value is not None:
+                return self._read_back(recorded.value)
+            if recorded is None and self.effect == "write" and store.intent(scope.run, ticket.path) is not None:
+                decided = self._decide(scope, ticket, written)
+                if decided is not None:
+                    return decided[0]
+        started = time.time()
+        if store is not None and self.effect == "write":
+            store.intend(scope.run, ticket.path, self.name, written)
+        error: BaseException | None = None
+        result: Any = None
+        try:
+            result = self._run(args, kwargs)
+            return result
+        except BaseException as problem:
+            error = problem
+            raise
+        finally:
+            if store is not None and not isinstance(error, KeyboardInterrupt | Abandoned):
+                packed = None if error else self._written(result)
+                said = f"{type(error).__name__}: {error}" if error else None
+                call = Call(scope.run, ticket.path, "tool", self.name, key, written, None, None, packed, said, None,
+                            None, started, time.time() - started)  # fmt: skip
+                if self.effect == "write":
+                    store.settle_intent(call)
+                else:
+                    scope.write(store, ticket, call)
+
+    def _run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
+        try:
+            if self.timeout is None:
+                return self.function(*args, **kwargs)  # type: ignore[call-arg]
+            task = Task(lambda: self.function(*args, **kwargs))  # type: ignore[call-arg]
+            task.start(BODIES)
+            return _within(task.future, self.timeout, self.name)
+        except (Exception, KeyboardInterrupt, Abandoned):
+            raise
+        except BaseException as error:
+            raise ToolError(
+                f"The tool `{self.name}` left with {type(error).__name__}({error}), which is no exception{user_line()}.",
+                "Let it raise an Exception, or return a value that says what happened.",
+            ) from error
+
+    def _written(self, result: Any) -> str | None:
+        try:
+            return json.dumps(self._output.to_json(result) if self._output is not None else _exact(result))
+        except (TypeError, ValueError, Error):
+            return None
+
+    def _read_back(self, text: str) -> Any:
+        return self._output.from_json(json.loads(text)) if self._output is not None else json.loads(text)
+
+    def _decide(self, scope: Scope, ticket: Ticket, inputs: str) -> tuple[Any] | None:
+        """A write was begun and never recorded. None: run it (again); (value,): it happened and gave that."""
+        if self.on_unknown == "retry":
+            return None
+        if self.on_unknown == "ask":
+            from thalweg.program.human import settle_effect
+
+            return settle_effect(self, scope, ticket, inputs)
+        raise EffectUnknown(
+            f"The run {scope.run} stopped while `{self.name}` ({ticket.path}{user_line(ticket.line)}) was at work on "
+            f"{inputs[:200]}: whether it happened is not known.",
+            'Look, and settle it with `tw.settle(run, path, value)`; or declare the tool idempotent or on_unknown="ask".',
+        )
+
+
+def _within(future: Future[Any], seconds: float, name: str) -> Any:
+    try:
+        return future.result(seconds)
+    except FutureTimeout:
+        if future.done():
+            raise
+        raise ToolError(
+            f"The tool `{name}` gave no result within {seconds:g} s{user_line()}.",
+            "Raise its `timeout`, or find out what it waits for; its thread is left behind.",
+        ) from None
+
+
+def _exact(value: Any) -> Any:
+    """JSON that gives the same value back. Raises `TypeError` for anything else."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) is list:
+        return [_exact(one) for one in value]
+    if type(value) is dict and all(type(key) is str for key in value):
+        return {key: _exact(one) for key, one in value.items()}
+    raise TypeError(type(value).__name__)
+
+
+@overload
+def tool(function: Callable[P, T], /) -> Tool[P, T]: ...
+@overload
+def tool(
+    *,
+    effect: Effect = "write",
+    idempotent: bool = False,
+    on_unknown: OnUnknown | None = None,
+    timeout: float | None = None,
+    accepts: Any = None,
+    label: Any = None,
+) -> Callable[[Callable[P, T]], Tool[P, T]]: ...
+def tool(
+    function: Callable[P, T] | None = None,
+    /,
+    *,
+    effect: Effect = "write",
+    idempotent: bool = False,
+    on_unknown: OnUnknown | None = None,
+    timeout: float | None = None,
+    accepts: Any = None,
+    label: Any = None,
+) -> Any:
+    """Make a function a tool (see `Tool`). Without an effect it is taken to write, which is never wrong.
+
+    Example:
+        >>> @tool(effect="write", idempotent=False)
+        ... def send(to: str, body: str) -> None:
+        ...     ...
+    """
+    for said, options, what in ((effect, typing.get_args(Effect), "effect"),
+                                (on_unknown or "fail", typing.get_args(OnUnknown), "on_unknown")):  # fmt: skip
+        if said not in options:
+            raise ValueError(f"{what}={said!r}; choose one of {', '.join(options)}")
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout={timeout!r}; give seconds above 0")
+    decided: OnUnknown = on_unknown or ("retry" if idempotent else "fail")
+
+    def make(function: Callable[P, T]) -> Tool[P, T]:
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise TypeError(f"@tool takes a plain function, not {function!r}")
+        return Tool(function, effect, idempotent, decided, timeout, accepts, label)
+
+    return make if function is None else make(function)
+
+
+__all__ = ["Tool", "tool"]
