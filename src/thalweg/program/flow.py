@@ -23,7 +23,6 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from thalweg.errors import FlowError, StateMismatch, TypeNotSupported
 from thalweg.program import state as states
-from thalweg.program.events import Done, Event, Finished, Started
 from thalweg.program.compile import (
     BODIES,
     Abandoned,
@@ -34,7 +33,10 @@ from thalweg.program.compile import (
     compile_flow,
     ir_of,
 )
+from thalweg.program.compile.explain import Explanation, explain
 from thalweg.program.compile.lazy import SCALARS, leaves, materialise, snapshot
+from thalweg.program.compile.resolve import scope_of
+from thalweg.program.events import Done, Event, Finished, Started
 from thalweg.program.ir import FlowIR, NoSource
 from thalweg.program.journal import Scope, Ticket, inside, scope_in_force
 from thalweg.program.learned import Learned, _in_thread
@@ -225,6 +227,10 @@ class Flow(Generic[P, T]):
             warnings.warn(f"{error}", RuntimeWarning, stacklevel=3)
             return None
 
+    def explain(self) -> Explanation:
+        """What overlaps in this flow, what waits, and why."""
+        return explain(self.function, lambda: self.ir)
+
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Value[T]:
         """Run the flow in a thread of its own and go on; the `Value` is awaitable."""
         with using(**_said(self.own)):
@@ -348,8 +354,7 @@ def _reached(function: Any, seen: set[int]) -> Iterator[Learned[..., Any]]:
     if code is None or id(code) in seen:
         return
     seen.add(id(code))
-    cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-    scope = {**function.__globals__, **{name: cell.cell_contents for name, cell in cells if _is_filled(cell)}}
+    scope = scope_of(function)
     for name in _names_in_order(code, scope):
         one = scope[name]
         if isinstance(one, Learned):
@@ -366,14 +371,6 @@ def _names_in_order(code: Any, scope: Mapping[str, Any]) -> list[str]:
         if inspect.iscode(constant):
             names += _names_in_order(constant, scope)
     return [name for name in dict.fromkeys(names) if name in scope]
-
-
-def _is_filled(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018
-    except ValueError:  # a function that refers to itself before it is bound
-        return False
-    return True
 
 
 def _said(session: Session) -> dict[str, Any]:

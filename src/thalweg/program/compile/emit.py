@@ -216,7 +216,7 @@ class Emitter:
             return self.run("global_value", self.out(value))
         return self.out(value) if name in self.names.forced else self.lazy(value)
 
-    def target(self, target: ast.expr) -> ast.expr:
+    def target(self, target: ast.expr) -> Any:
         match target:
             case ast.Name():
                 return target
@@ -233,11 +233,12 @@ class Emitter:
         return target
 
     def update(self, node: Update) -> list[ast.stmt]:
-        target, value = node.target.parsed(node.line), node.value.parsed(node.line)
+        target: Any = node.target.parsed(node.line)
+        value = node.value.parsed(node.line)
         operator = OPERATORS[node.operator]()
         if isinstance(target, ast.Name):
             name = target.id
-            first: list[ast.stmt] = []
+            first: list[Any] = []
             if name not in self.names.plain:
                 first.append(_assign(name, self.run("force", _load(name))))
             if name in self.names.globals:
@@ -257,10 +258,10 @@ class Emitter:
                 ast.AugAssign(self.target(target), operator, _load(kept))]  # fmt: skip
 
     def do(self, value: ast.expr) -> list[ast.stmt]:
-        if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and self._is_own(value.func.value):
-            if value.func.attr == "append" and len(value.args) == 1 and not value.keywords:
-                if not isinstance(value.args[0], ast.Starred):
-                    return [_do(_at(self.run("append", value.func.value, self.lazy(value.args[0])), value))]
+        match value:
+            case ast.Call(func=ast.Attribute(value=owner, attr="append"), args=[part], keywords=[]):
+                if self._is_own(owner) and not isinstance(part, ast.Starred):
+                    return [_do(_at(self.run("append", owner, self.lazy(part)), value))]
         return [_do(self.lazy(value))]
 
     def for_loop(self, node: For) -> list[ast.stmt]:
@@ -309,10 +310,10 @@ class Emitter:
         return [ast.Try([*made, _do(self.run("settle"))], [handler], [], [])]
 
     def with_block(self, node: With) -> list[ast.stmt]:
-        items = [
-            ast.withitem(self.now(one.context.parsed(one.line)), self.target(one.target.parsed(one.line)) if one.target else None)
-            for one in node.entered
-        ]  # fmt: skip
+        items = []
+        for one in node.entered:
+            target = self.target(one.target.parsed(one.line)) if one.target else None
+            items.append(ast.withitem(self.now(one.context.parsed(one.line)), target))
         return [_do(self.run("effects")), ast.With(items, self.guard(node.body))]
 
     def opaque(self, node: Python) -> list[ast.stmt]:

@@ -166,7 +166,7 @@ class Frame:
                 self._fill(one, seen)
         elif id(value) in self.holders:
             if kind is list:
-                items: Iterable[tuple[Any, Any]] = enumerate(value)
+                items: Iterable[tuple[Any, Any]] = list(enumerate(value))
             elif kind is dict:
                 items = list(value.items())
             else:
@@ -180,7 +180,7 @@ class Frame:
                         if kind is list or kind is dict:
                             value[key] = made
                         else:
-                            object.__setattr__(value, key, made)
+                            object.__setattr__(value, str(key), made)
                 else:
                     self._fill(one, seen)
 

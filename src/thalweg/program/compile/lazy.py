@@ -98,16 +98,18 @@ def is_immutable(value: Any) -> bool:
 
 def is_plain_dataclass(kind: Any) -> bool:
     """A data class whose construction does nothing but set its fields."""
-    return (
-        isinstance(kind, type)
-        and "__dataclass_params__" in kind.__dict__
-        and kind.__dict__["__dataclass_params__"].init
-        and not hasattr(kind, "__post_init__")
-        and kind.__new__ is object.__new__
-        and getattr(kind.__init__, "__qualname__", "") in (f"{kind.__qualname__}.__init__", "__create_fn__.<locals>.__init__")
-        and type(kind) is type
-        and kind.__setattr__ in (object.__setattr__,) + ((kind.__setattr__,) if kind.__dict__["__dataclass_params__"].frozen else ())
-    )  # fmt: skip
+    own = kind.__dict__ if type(kind) is type else {}
+    parameters = own.get("__dataclass_params__")
+    if (
+        parameters is None
+        or not parameters.init
+        or hasattr(kind, "__post_init__")
+        or kind.__new__ is not object.__new__
+    ):
+        return False
+    made = getattr(kind.__init__, "__code__", None)  # generated code has no file
+    plain_set = parameters.frozen or kind.__setattr__ is object.__setattr__
+    return made is not None and made.co_filename == "<string>" and plain_set
 
 
 def leaves(value: Any) -> Iterator[Pending]:

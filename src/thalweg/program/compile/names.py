@@ -98,9 +98,7 @@ class Names:
 
     def _inside(self, tree: ast.AST) -> None:
         for one in ast.walk(tree):
-            if isinstance(one, ast.NamedExpr):
-                self._targets(one.target)
-            elif isinstance(one, ast.comprehension):
+            if isinstance(one, ast.NamedExpr | ast.comprehension):
                 self._targets(one.target)
 
 
@@ -109,8 +107,7 @@ def _all(body: Body) -> Iterator[Node]:
         yield node
         for _, inner in node.blocks():
             yield from _all(inner)
-        for handler in getattr(node, "handlers", ()):
-            yield handler
+        yield from getattr(node, "handlers", ())
 
 
 def _kind(value: ast.expr) -> str:

@@ -1,4 +1,4 @@
-"""From a Python function to `FlowIR`: source, syntax tree, nodes. Source: own; the subset is the table in docs/flows.md.
+"""From a Python function to `FlowIR`: source, syntax tree, nodes. The subset is the table in docs/flows.md.
 
 Nothing is rejected for being outside the subset: such statements become `Python` nodes. Refused with the line and the
 remedy: generators, `nonlocal`, and a source that cannot be parsed. A function without source gives `NoSource`.
@@ -128,7 +128,7 @@ def _refuse(tree: ast.FunctionDef | ast.AsyncFunctionDef, name: str, file: str) 
             what = f"declares `nonlocal {', '.join(one.names)}`"
             remedy = "Return the value instead, or write it through a @tw.tool with effect='write'."
         if what is not None and remedy is not None:
-            raise FlowError(f"The flow `{name}` {what} ({file}, line {one.lineno}).", remedy)
+            raise FlowError(f"The flow `{name}` {what} ({file}, line {getattr(one, 'lineno', tree.lineno)}).", remedy)
 
 
 def own_nodes(body: Sequence[ast.AST]) -> list[ast.AST]:
