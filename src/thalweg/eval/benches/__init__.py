@@ -1,7 +1,7 @@
 """The benchmarks behind `thalweg bench NAME`: one file each, one question each, its baseline in the same run.
 
 A file defines ``benchmark(quick) -> Benchmark``. `quick` lowers repetitions, never what is compared. Add a benchmark
-by adding its file and its name here.
+by adding its file and its name here (`program.compile` is in `program_compile.py`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import importlib
 
 from thalweg.eval.benchmark import Benchmark
 
-BENCHES = ("typed", "distribution", "overhead", "quality", "resume", "table")
+BENCHES = (
+    "typed", "distribution", "overhead", "quality", "resume", "table",
+    "program.compile", "program.durable", "program.labels", "program.semantic",
+)  # fmt: skip
 
 
 def load(name: str, *, quick: bool = False) -> Benchmark:
     """The benchmark of that name."""
-    return importlib.import_module(f"thalweg.eval.benches.{name}").benchmark(quick)
+    return importlib.import_module(f"thalweg.eval.benches.{name.replace('.', '_')}").benchmark(quick)

@@ -28,6 +28,11 @@ def compile_flow(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled(function, ir_of(function))
 
 
+def compile_source(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`compile_flow` from the source anew, nothing remembered."""
+    return compiled(function, read(function))
+
+
 def ir_of(function: Callable[..., Any]) -> FlowIR:
     """The IR of a function, read once for each piece of code. Raises `NoSource`, `FlowError`."""
     code = function.__code__
@@ -47,5 +52,5 @@ def ir_of(function: Callable[..., Any]) -> FlowIR:
 
 __all__ = [
     "Abandoned", "BODIES", "Frame", "Pending", "Task", "arguments_may_run_aside", "compile_flow",
-    "ir_of", "source",
+    "compile_source", "ir_of", "source",
 ]  # fmt: skip

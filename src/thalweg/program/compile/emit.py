@@ -64,11 +64,14 @@ def source(ir: FlowIR) -> str:
 
 
 def _code_of(ir: FlowIR, free: Sequence[str]) -> types.CodeType:
-    factory = ast.FunctionDef("__factory__", _arguments(free), [_definition(ir)], [], None)
+    body = _definition(ir)
+    body.name = "__body__"  # so that the flow's own name stays a name of its surroundings
+    factory = ast.FunctionDef("__factory__", _arguments(free), [body], [], None)
     _place(factory, ir.line)
     module = ast.fix_missing_locations(ast.Module([factory], []))
     outer = next(one for one in compile(module, ir.file, "exec").co_consts if isinstance(one, types.CodeType))
-    return next(one for one in outer.co_consts if isinstance(one, types.CodeType) and one.co_name == ir.name_of_code)
+    code = next(one for one in outer.co_consts if isinstance(one, types.CodeType) and one.co_name == "__body__")
+    return code.replace(co_name=ir.name_of_code, co_qualname=ir.name)
 
 
 def _arguments(names: Sequence[str]) -> ast.arguments:
@@ -267,11 +270,22 @@ class Emitter:
     def for_loop(self, node: For) -> list[ast.stmt]:
         target, iterable = node.target.parsed(node.line), node.iterable.parsed(node.line)
         orelse = self.body(node.orelse) if node.orelse else []
-        if isinstance(target, ast.Name) and target.id not in self.names.forced | self.names.globals:
-            run = self.run("iterate", self.lazy(iterable))
-        else:
-            run = self.run("iterate_forced", self.lazy(iterable))
-        return [ast.For(self.target(target), _at(run, iterable), self.loop(node.body), orelse)]
+        return [ast.For(self.target(target), self.iterated(target, iterable), self.loop(node.body), orelse)]
+
+    def iterated(self, target: ast.expr, iterable: ast.expr) -> ast.expr:
+        """What a loop runs over; its elements stay pending where the names of the target may hold pending values."""
+        lazy = self.names.locals - self.names.forced
+        parts = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
+        if not all(isinstance(one, ast.Name) and one.id in lazy for one in parts):
+            return _at(self.run("iterate_forced", self.lazy(iterable)), iterable)
+        verb = "iterate" if parts == [target] else "iterate_unpacked"
+        match iterable:
+            case ast.Call(func=ast.Name(id="zip" | "enumerate" as name), args=args, keywords=keywords):
+                if name not in self.names.locals and not any(isinstance(one, ast.Starred) for one in args):
+                    said = [ast.keyword(one.arg, self.now(one.value)) for one in keywords]
+                    made = self.run("pairs", iterable.func, *[self.lazy(one) for one in args], keywords=said)
+                    return _at(self.run(verb, _at(made, iterable)), iterable)
+        return _at(self.run(verb, self.lazy(iterable)), iterable)
 
     def try_block(self, node: Try) -> list[ast.stmt]:
         made = self._try(node) if node.handlers or node.orelse else self.guard(node.body)
@@ -352,6 +366,12 @@ class Emitter:
                 return _at(ast.IfExp(self.now(test), self.lazy(body), self.lazy(orelse)), one)
             case ast.BoolOp(op=op, values=values):
                 return _at(ast.BoolOp(op, [*[self.now(part) for part in values[:-1]], self.lazy(values[-1])]), one)
+            case ast.Subscript(value=value, slice=key):
+                return _at(self.run("item", self.lazy(value), self.now(key)), one)
+            case ast.Attribute(value=ast.Name(id=name) | ast.Call(func=ast.Name(id=name))) if name in self.names.locals:
+                return _at(self.run("field", self.lazy(one.value), ast.Constant(one.attr)), one)
+            case ast.BinOp(left=left, op=ast.Add(), right=right) if not _is_text(left) and not _is_text(right):
+                return _at(self.run("plus", self.lazy(left), self.lazy(right)), one)
             case ast.Name():
                 return one
         return self.now(one)
@@ -390,6 +410,8 @@ class Emitter:
                 return _at(ast.IfExp(self.now(test), self.now(body), self.now(orelse)), one)
             case ast.BoolOp(op=op, values=values):
                 return _at(ast.BoolOp(op, [self.now(part) for part in values]), one)
+            case ast.BinOp(op=ast.Add()) if not _is_text(one.left) and not _is_text(one.right):
+                return _at(self.run("force", self.lazy(one)), one)
             case ast.BinOp(left=left, op=op, right=right):
                 first, (left, right) = self.together([left, right])
                 return self.after(first, _at(ast.BinOp(self.out(left), op, self.out(right)), one))
@@ -400,10 +422,10 @@ class Emitter:
                 return self.after(first, _at(ast.Compare(self.now(left), [op], [self.now(right)]), one))
             case ast.Compare(left=left, ops=ops, comparators=others):
                 return _at(ast.Compare(self.now(left), ops, [self.now(other) for other in others]), one)
-            case ast.Subscript(value=value, slice=ast.Slice() as key):
-                return _at(ast.Subscript(self.out(value), self.slice(key), ast.Load()), one)
-            case ast.Subscript(value=value, slice=key):
-                return _at(ast.Subscript(self.now(value), self.now(key), ast.Load()), one)
+            case ast.Subscript():
+                return _at(self.run("force", self.lazy(one)), one)
+            case ast.Attribute(value=ast.Name(id=name)) if name in self.names.locals - self.names.plain:
+                return _at(self.run("force", self.lazy(one)), one)
             case ast.Attribute(value=value, attr=name):
                 return _at(ast.Attribute(self.now(value), name, ast.Load()), one)
             case ast.NamedExpr(target=target, value=value):
@@ -423,8 +445,9 @@ class Emitter:
                 return _at(made, one)
             case ast.Starred(value=value):
                 return _at(ast.Starred(self.out(value), ast.Load()), one)
-            case ast.Slice():
-                return self.slice(one)
+            case ast.Slice(lower=lower, upper=upper, step=step):
+                parts = [self.now(part) if part is not None else ast.Constant(None) for part in (lower, upper, step)]
+                return _at(ast.Call(ast.Attribute(_load(RUN), "slice", ast.Load()), parts, []), one)
             case ast.Await(value=value):
                 return _at(ast.Await(self.now(value)), one)
         return one
@@ -464,17 +487,11 @@ class Emitter:
             return self.now(one)
         return _at(self.run("escape", self.lazy(one)), one)
 
-    def slice(self, one: ast.Slice) -> ast.Slice:
-        parts = [self.now(part) if part is not None else None for part in (one.lower, one.upper, one.step)]
-        return _at(ast.Slice(*parts), one)
-
     def generators(self, generators: list[ast.comprehension]) -> list[ast.comprehension]:
         made = []
         for one in generators:
-            named = isinstance(one.target, ast.Name) and one.target.id not in self.names.forced
-            verb = "iterate" if named else "iterate_forced"
             self.iterables += 1
-            run = _at(self.run(verb, self.lazy(one.iter)), one.iter)
+            run = self.iterated(one.target, one.iter)
             self.iterables -= 1
             made.append(ast.comprehension(one.target, run, [self.now(test) for test in one.ifs], one.is_async))
         return made
@@ -526,6 +543,10 @@ def _same_shape(target: ast.expr, value: ast.expr) -> bool:
         and all(isinstance(one, ast.Name) for one in target.elts)
         and not any(isinstance(one, ast.Starred) for one in value.elts)
     )
+
+
+def _is_text(one: ast.expr) -> bool:
+    return isinstance(one, ast.JoinedStr | ast.Constant)
 
 
 def _names(tree: ast.AST) -> list[ast.Name]:

@@ -123,6 +123,22 @@ class Frame:
             return value
         return self._guarded(value)
 
+    def iterate_unpacked(self, value: Any) -> Iterator[Any]:
+        """`iterate`, for elements that are taken apart at once: the parts of a tuple are not touched by that."""
+        for one in self.iterate(value):
+            if type(one) is tuple:
+                yield one
+            elif type(one) is PendingTuple:
+                yield one.parts
+            else:
+                yield self.force(one)
+
+    def pairs(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """`zip` or `enumerate` right in the head of a loop."""
+        if function is zip or function is enumerate:
+            return function(*[self.iterate(one) for one in args], **kwargs)
+        return self._plain(function, args, kwargs, True)
+
     def iterate_forced(self, value: Any) -> Iterator[Any]:
         for one in self.iterate(value):
             yield self.escape(one)
@@ -142,6 +158,30 @@ class Frame:
 
     def failed_now(self) -> None:
         self.failed(sys.exc_info()[1])  # type: ignore[arg-type]
+
+    slice = slice
+
+    def item(self, container: Any, key: Any) -> Any:
+        """``container[key]``: of a container the flow made, the element as it is."""
+        kind = type(container)
+        if kind is PendingTuple and type(key) is int:
+            return container.parts[key]
+        if kind is list or (kind is dict and self.lazy):
+            found = container[key]
+            return self.held(found) if type(key) is slice else found
+        return self.force(container)[key]
+
+    def field(self, value: Any, name: str) -> Any:
+        """``value.name``: of a data class the flow made, the field as it is."""
+        if self.lazy and id(value) in self.holders and name in getattr(type(value), "__dataclass_fields__", ()):
+            return getattr(value, name)
+        return getattr(self.force(value), name)
+
+    def plus(self, left: Any, right: Any) -> Any:
+        """``left + right``: lists are joined as they are."""
+        if type(left) is list and type(right) is list:
+            return self.held(left + right)
+        return self.escape(left) + self.escape(right)
 
     def _guarded(self, value: Any) -> Iterator[Any]:
         found = iter(value)
@@ -254,6 +294,8 @@ class Frame:
         return self._plain(function, args, kwargs, False)
 
     def _plain(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], may_have_effects: bool) -> Any:
+        if function is len and len(args) == 1 and type(args[0]) in (list, dict):
+            return len(args[0])
         if id(function) in _KEEP_NOTHING:
             return function(*[self.force(one) for one in args], **{k: self.force(v) for k, v in kwargs.items()})
         args = tuple([self.escape(one) for one in args])
