@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ast
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from thalweg.program.compile.names import Names
@@ -105,6 +106,7 @@ class Emitter:
     def __init__(self, names: Names) -> None:
         self.names = names
         self.guarded = 0  # blocks around, inside the flow, that must wait before they are left
+        self.private: set[str] | None = None  # inside such blocks: names that nobody reads after a failure
         self.loops = [0]  # how many of them were there when each loop around began
         self.temporaries = 0
         self.iterables = 0  # comprehension iterables around, in which nothing can be assigned
@@ -151,7 +153,10 @@ class Emitter:
                     )
                     for one in cases
                 ]
-                return [ast.Match(self.now(subject.parsed(node.line)), made_cases)]
+                made_match = ast.Match(self.now(subject.parsed(node.line)), made_cases)
+                bound = [part.name for one in cases for part in ast.walk(one.parsed())
+                         if isinstance(part, ast.MatchAs | ast.MatchStar) and part.name]  # fmt: skip
+                return [_do(self.run("settle")), made_match] if self.seen(*bound) else [made_match]
             case Try():
                 return self.try_block(node)
             case With():
@@ -183,6 +188,10 @@ class Emitter:
         return self.now(value.parsed(line)) if value is not None else None
 
     def assign(self, targets: list[ast.expr], value: ast.expr) -> list[ast.stmt]:
+        if self.seen(*[part.id for one in targets for part in _names(one) if isinstance(part.ctx, ast.Store)]):
+            kept = self.temporary()
+            into = [self.target(one) for one in targets]
+            return [_assign(kept, self.out(value)), _do(self.run("effects")), ast.Assign(into, _load(kept))]
         if len(targets) == 1:
             target = targets[0]
             if isinstance(target, ast.Name):
@@ -241,18 +250,19 @@ class Emitter:
         operator = OPERATORS[node.operator]()
         if isinstance(target, ast.Name):
             name = target.id
-            first: list[Any] = []
+            first: list[Any] = [_do(self.run("settle"))] if self.seen(name) else []
             if name not in self.names.plain:
                 first.append(_assign(name, self.run("force", _load(name))))
             if name in self.names.globals:
                 kept = self.temporary()
                 return [_assign(kept, self.out(value)), _do(self.run("effects")),
                         ast.AugAssign(target, operator, _load(kept))]  # fmt: skip
-            if name in self.names.own or name in self.names.plain:
+            if (name in self.names.own or name in self.names.plain) and not self.seen(name):
                 return [*first, ast.AugAssign(target, operator, self.out(value))]
             kept = self.temporary()
             # The old value is read before the new one is worked out, as Python does.
-            return [*first, _assign(kept, self.out(value)), _do(self.run("before_update", _load(name))),
+            before = self.run("settle") if self.seen(name) else self.run("before_update", _load(name))
+            return [*first, _assign(kept, self.out(value)), _do(before),
                     ast.AugAssign(target, operator, _load(kept))]  # fmt: skip
         if isinstance(target, ast.Subscript) and self._is_own(target.value):
             return [ast.AugAssign(self.target(target), operator, self.out(value))]
@@ -274,6 +284,8 @@ class Emitter:
 
     def iterated(self, target: ast.expr, iterable: ast.expr) -> ast.expr:
         """What a loop runs over; its elements stay pending where the names of the target may hold pending values."""
+        if self.seen(*[one.id for one in _names(target) if isinstance(one.ctx, ast.Store)]) and not self.iterables:
+            return _at(self.run("iterate_settled", self.lazy(iterable)), iterable)
         lazy = self.names.locals - self.names.forced
         parts = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
         if not all(isinstance(one, ast.Name) and one.id in lazy for one in parts):
@@ -291,9 +303,8 @@ class Emitter:
         made = self._try(node) if node.handlers or node.orelse else self.guard(node.body)
         if node.final:
             if node.handlers or node.orelse:
-                self.guarded += 1
-                made = self._guarded(self._try(node))
-                self.guarded -= 1
+                with self.region(node.body, *[one.body for one in node.handlers], node.orelse):
+                    made = self._guarded(self._try(node))
             made = [ast.Try(made, [], [], self.body(node.final))]
         return [_do(self.run("effects")), *made]
 
@@ -314,10 +325,24 @@ class Emitter:
 
     def guard(self, body: Body) -> list[ast.stmt]:
         """Statements whose errors belong here: every call of them is waited for before they are left."""
-        self.guarded += 1
-        made = self.body(body)
-        self.guarded -= 1
+        with self.region(body):
+            made = self.body(body)
         return self._guarded(made)
+
+    @contextmanager
+    def region(self, *bodies: Body) -> Iterator[None]:
+        before = self.private
+        self.guarded += 1
+        self.private = self.names.private(bodies, len(self.loops) > 1)
+        try:
+            yield
+        finally:
+            self.private = before
+            self.guarded -= 1
+
+    def seen(self, *names: str) -> bool:
+        """Whether somebody can read these names after a failure here: setting them commits in order then."""
+        return self.private is not None and any(one in self.names.locals and one not in self.private for one in names)
 
     def _guarded(self, made: list[ast.stmt]) -> list[ast.stmt]:
         handler = ast.ExceptHandler(None, None, [_do(self.run("failed_now")), ast.Raise()])
@@ -333,7 +358,7 @@ class Emitter:
     def opaque(self, node: Python) -> list[ast.stmt]:
         tree = node.parsed()
         if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef | ast.Global | ast.AnnAssign):
-            return [tree]
+            return [_do(self.run("settle")), tree] if self.seen(*node.writes) else [tree]
         return [_do(self.run("effects")), tree]
 
     # -- expressions ----------------------------------------------------------------------------------------------
@@ -429,7 +454,8 @@ class Emitter:
             case ast.Attribute(value=value, attr=name):
                 return _at(ast.Attribute(self.now(value), name, ast.Load()), one)
             case ast.NamedExpr(target=target, value=value):
-                return _at(ast.NamedExpr(target, self.out(value)), one)
+                made = self.run("settled", self.lazy(value)) if self.seen(target.id) else self.out(value)
+                return _at(ast.NamedExpr(target, made), one)
             case ast.JoinedStr(values=values):
                 shown = [part.value if isinstance(part, ast.FormattedValue) else part for part in values]
                 first, shown = self.together(shown)
@@ -524,7 +550,7 @@ class Emitter:
         return f"__kept_{self.temporaries}__"
 
     def _is_own(self, one: ast.expr) -> bool:
-        return isinstance(one, ast.Name) and one.id in self.names.own
+        return isinstance(one, ast.Name) and one.id in self.names.own and not self.seen(one.id)
 
 
 def _place(part: Any, line: int) -> None:

@@ -143,6 +143,18 @@ class Frame:
         for one in self.iterate(value):
             yield self.escape(one)
 
+    def iterate_settled(self, value: Any) -> Iterator[Any]:
+        """`iterate_forced`, where setting the loop's name must not run ahead of a failure."""
+        for one in self.iterate(value):
+            self.settle()
+            yield self.escape(one)
+
+    def settled(self, value: Any) -> Any:
+        """`escape`, once nothing before it can fail."""
+        value = self.escape(value)
+        self.settle()
+        return value
+
     def set_of(self, parts: list[Any]) -> set[Any]:
         return {self.force(one) for one in parts}
 

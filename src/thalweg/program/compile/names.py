@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterator
+import functools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from thalweg.program.ir import Assign, Body, FlowIR, For, Handler, Match, Node, Python, Update, With
 
@@ -21,6 +23,7 @@ class Names:
     """Sets of local names of one flow."""
 
     def __init__(self, ir: FlowIR) -> None:
+        self._body = ir.body
         self.globals: set[str] = set()
         self.forced: set[str] = set()
         self._kinds: dict[str, set[str]] = {one.name: {"parameter"} for one in ir.parameters}
@@ -47,6 +50,27 @@ class Names:
             for name, kinds in self._kinds.items()
             if kinds <= makes and name not in self.forced and name not in self.globals
         }
+
+    def private(self, regions: Iterable[Body], in_loop: bool) -> set[str]:
+        """Names that only these statements read: what a failure among them leaves in such a name, nobody sees.
+
+        In a loop the next round could read what the last one left, unless the name is set first.
+        """
+        body = [node for one in regions for node in one]
+        inside: Counter[str] = Counter()
+        for node in body:
+            inside += _loads(node)
+        found = {name for name in self.locals if inside[name] == self._reads[name]} - self.forced
+        if not in_loop:
+            return found
+        return {name for name in found if _is_set_first(name, body)}
+
+    @functools.cached_property
+    def _reads(self) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for node in self._body:
+            total += _loads(node)
+        return total
 
     def _add(self, name: str, kind: str) -> None:
         self._kinds.setdefault(name, set()).add(kind)
@@ -100,6 +124,40 @@ class Names:
         for one in ast.walk(tree):
             if isinstance(one, ast.NamedExpr | ast.comprehension):
                 self._targets(one.target)
+
+
+def _loads(node: Node) -> Counter[str]:
+    """How often each name is read in a statement, those inside it included."""
+    found: Counter[str] = Counter()
+    for one in _all((node,)):
+        for expression in one.expressions():
+            tree = expression.tree if expression.tree is not None else expression.parsed()
+            found.update(
+                part.id for part in ast.walk(tree) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
+            )
+        if isinstance(one, Match):
+            for case in one.cases:
+                pattern = case.tree if case.tree is not None else case.parsed()
+                found.update(part.id for part in ast.walk(pattern) if isinstance(part, ast.Name))
+        elif isinstance(one, Update):
+            target = one.target.tree if one.target.tree is not None else one.target.parsed()
+            if isinstance(target, ast.Name):
+                found[target.id] += 1
+        elif isinstance(one, Python):
+            found.update(one.reads)
+    return found
+
+
+def _is_set_first(name: str, body: Sequence[Node]) -> bool:
+    for node in body:
+        if isinstance(node, Assign):
+            value = node.value.tree if node.value.tree is not None else node.value.parsed()
+            read = any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(value))
+            if not read and any(one.text == name for one in node.targets):
+                return True
+        if _loads(node)[name]:
+            return False
+    return True
 
 
 def _all(body: Body) -> Iterator[Node]:
