@@ -240,7 +240,7 @@ class Flow(Generic[P, T]):
                 f"`{self.name}` was submitted {DEEPEST} flows deep ({place[1].path[:80]}...).",
                 "A flow that submits itself needs a case in which it does not.",
             )
-        task = Task(lambda: self._run(place, args, kwargs))
+        task = Task(lambda: self._run(place, args, kwargs), alone=self.is_async)
         task.start(BODIES)
         return Value(task.future, path=place[1].path, before_wait=lambda: _before_wait(task, place))
 

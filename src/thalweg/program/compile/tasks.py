@@ -23,12 +23,16 @@ class Task:
     Args:
         function: what to run; its result or exception settles `future`.
         needs: futures that must have succeeded before it may run.
+        alone: it starts an event loop, so that only the pool's own threads can run it.
     """
 
-    __slots__ = ("_context", "_function", "_unclaimed", "future", "needs")
+    __slots__ = ("_context", "_function", "_unclaimed", "alone", "future", "needs")
 
-    def __init__(self, function: Callable[[], Any], needs: tuple[Future[Any], ...] = ()) -> None:
+    def __init__(
+        self, function: Callable[[], Any], needs: tuple[Future[Any], ...] = (), *, alone: bool = False
+    ) -> None:
         self.future: Future[Any] = Future()
+        self.alone = alone
         self.needs = needs
         self._function = function
         self._context = contextvars.copy_context()
@@ -51,7 +55,7 @@ class Task:
 
     def help(self) -> None:
         """Run the task here if nobody has begun it and nothing it needs is missing."""
-        if self._unclaimed and all(one.done() and one.exception() is None for one in self.needs) and self.claim():
+        if self._unclaimed and not self.alone and all(one.done() and one.exception() is None for one in self.needs) and self.claim():
             self.run()
 
     def start(self, pool: Pool) -> None:
