@@ -6,16 +6,28 @@ Write plain Python; leave the body of some functions to a model; call them like 
 from thalweg import errors
 from thalweg.errors import Error
 from thalweg.program import (
+    Budget,
+    Candidate,
+    ChoiceProposer,
     Demonstration,
     Done,
+    ExhaustiveProposer,
     Failure,
     Finished,
     Flow,
     Learned,
+    NeighbourProposer,
+    Outcome,
     Partial,
+    Proposer,
+    Repair,
+    SamplingProposer,
     Score,
+    ScriptedProposer,
     Session,
+    Spent,
     Started,
+    State,
     Token,
     Tool,
     Value,
@@ -24,12 +36,15 @@ from thalweg.program import (
     flow,
     gather,
     learned,
+    pure,
     tool,
     using,
 )
 
 __version__ = "0.1.0"
 __all__ = [
-    "Demonstration", "Done", "Error", "Failure", "Finished", "Flow", "Learned", "Partial", "Score", "Session",
-    "Started", "Token", "Tool", "Value", "Verdict", "configure", "errors", "flow", "gather", "learned", "tool", "using",
+    "Budget", "Candidate", "ChoiceProposer", "Demonstration", "Done", "Error", "ExhaustiveProposer", "Failure",
+    "Finished", "Flow", "Learned", "NeighbourProposer", "Outcome", "Partial", "Proposer", "Repair", "SamplingProposer",
+    "Score", "ScriptedProposer", "Session", "Spent", "Started", "State", "Token", "Tool", "Value", "Verdict",
+    "configure", "errors", "flow", "gather", "learned", "pure", "tool", "using",
 ]  # fmt: skip

@@ -133,3 +133,29 @@ class GeneratedCodeError(Error):
 
 class Unverified(Error):
     """No candidate of a search reached the grade that was required of it."""
+
+
+class ContractViolation(Error):
+    """A learned function was given, or gave, what its contract refuses.
+
+    `condition` names what does not hold, `kind` is "require" (of the inputs) or "ensure" (of the output), `path` the
+    call, `value` the last output (None for inputs), `tries` how many answers were tried.
+    """
+
+    def __init__(
+        self, what: str, remedy: str, *, condition: str = "", kind: str = "ensure", path: str = "", value: object = None,
+        tries: int = 0,
+    ) -> None:  # fmt: skip
+        super().__init__(what, remedy)
+        self.condition = condition
+        self.kind = kind
+        self.path = path
+        self.value = value
+        self.tries = tries
+
+
+class RecordedError(Error):
+    """A failure of an earlier life of a run whose class cannot be made again; see `recorded_class`, `recorded_text`."""
+
+    recorded_class: str = ""
+    recorded_text: str = ""

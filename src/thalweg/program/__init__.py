@@ -7,10 +7,23 @@ sees) -> `journal.py` (already answered?) -> a model's `submit`. May import `sch
 To change how calls are asked, write a `Strategy`; to add an output type, see `types/`. Nothing here knows tokens.
 """
 
+from thalweg.program.budget import Budget, Ledger, Spent, metered
 from thalweg.program.events import Done, Event, Finished, Partial, Started, Token
 from thalweg.program.flow import Flow, flow
 from thalweg.program.learned import Learned, learned
 from thalweg.program.prompt import Rendered
+from thalweg.program.proposers import (
+    Candidate,
+    ChoiceProposer,
+    ExhaustiveProposer,
+    NeighbourProposer,
+    Proposer,
+    SamplingProposer,
+    ScriptedProposer,
+    State,
+)
+from thalweg.program.purity import pure
+from thalweg.program.repair import Outcome, Repair, Trial
 from thalweg.program.score import Score, Verdict
 from thalweg.program.session import Session, configure, current, using
 from thalweg.program.signature import Signature
@@ -20,7 +33,9 @@ from thalweg.program.tool import Tool, tool
 from thalweg.program.value import Failure, Value, gather
 
 __all__ = [
-    "Call", "Demonstration", "Direct", "Done", "Event", "Failure", "Finished", "Flow", "Learned", "Parameters",
-    "Partial", "Rendered", "Score", "Session", "Signature", "Started", "Store", "Strategy", "Token", "Tool", "Value", "Verdict",
-    "configure", "current", "flow", "gather", "learned", "show_inputs", "tool", "using",
+    "Budget", "Call", "Candidate", "ChoiceProposer", "Demonstration", "Direct", "Done", "Event", "ExhaustiveProposer",
+    "Failure", "Finished", "Flow", "Learned", "Ledger", "NeighbourProposer", "Outcome", "Parameters", "Partial",
+    "Proposer", "Rendered", "Repair", "SamplingProposer", "Score", "ScriptedProposer", "Session", "Signature", "Spent",
+    "Started", "State", "Store", "Strategy", "Token", "Tool", "Trial", "Value", "Verdict", "configure", "current",
+    "flow", "gather", "learned", "metered", "pure", "show_inputs", "tool", "using",
 ]  # fmt: skip
