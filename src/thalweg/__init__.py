@@ -6,6 +6,7 @@ Write plain Python; leave the body of some functions to a model; call them like 
 from thalweg import errors
 from thalweg.errors import Error
 from thalweg.program import (
+    Actor,
     Budget,
     Candidate,
     ChoiceProposer,
@@ -15,6 +16,7 @@ from thalweg.program import (
     Failure,
     Finished,
     Flow,
+    Inbox,
     Learned,
     NeighbourProposer,
     Outcome,
@@ -28,10 +30,13 @@ from thalweg.program import (
     Spent,
     Started,
     State,
+    Terminal,
     Token,
     Tool,
     Value,
     Verdict,
+    approve,
+    ask,
     configure,
     flow,
     gather,
@@ -43,8 +48,9 @@ from thalweg.program import (
 
 __version__ = "0.1.0"
 __all__ = [
-    "Budget", "Candidate", "ChoiceProposer", "Demonstration", "Done", "Error", "ExhaustiveProposer", "Failure",
-    "Finished", "Flow", "Learned", "NeighbourProposer", "Outcome", "Partial", "Proposer", "Repair", "SamplingProposer",
-    "Score", "ScriptedProposer", "Session", "Spent", "Started", "State", "Token", "Tool", "Value", "Verdict",
-    "configure", "errors", "flow", "gather", "learned", "pure", "tool", "using",
+    "Actor", "Budget", "Candidate", "ChoiceProposer", "Demonstration", "Done", "Error", "ExhaustiveProposer",
+    "Failure", "Finished", "Flow", "Inbox", "Learned", "NeighbourProposer", "Outcome", "Partial", "Proposer",
+    "Repair", "SamplingProposer", "Score", "ScriptedProposer", "Session", "Spent", "Started", "State", "Terminal",
+    "Token", "Tool", "Value", "Verdict", "approve", "ask", "configure", "errors", "flow", "gather", "learned",
+    "pure", "tool", "using",
 ]  # fmt: skip

@@ -7,9 +7,11 @@ sees) -> `journal.py` (already answered?) -> a model's `submit`. May import `sch
 To change how calls are asked, write a `Strategy`; to add an output type, see `types/`. Nothing here knows tokens.
 """
 
+from thalweg.program.actor import Actor, Exchange, exchanges
 from thalweg.program.budget import Budget, Ledger, Spent, metered
 from thalweg.program.events import Done, Event, Finished, Partial, Started, Token
 from thalweg.program.flow import Flow, flow
+from thalweg.program.human import Inbox, Terminal, approve, ask
 from thalweg.program.learned import Learned, learned
 from thalweg.program.prompt import Rendered
 from thalweg.program.proposers import (
@@ -33,9 +35,10 @@ from thalweg.program.tool import Tool, tool
 from thalweg.program.value import Failure, Value, gather
 
 __all__ = [
-    "Budget", "Call", "Candidate", "ChoiceProposer", "Demonstration", "Direct", "Done", "Event", "ExhaustiveProposer",
-    "Failure", "Finished", "Flow", "Learned", "Ledger", "NeighbourProposer", "Outcome", "Parameters", "Partial",
-    "Proposer", "Rendered", "Repair", "SamplingProposer", "Score", "ScriptedProposer", "Session", "Signature", "Spent",
-    "Started", "State", "Store", "Strategy", "Token", "Tool", "Trial", "Value", "Verdict", "configure", "current",
+    "Actor", "Budget", "Call", "Candidate", "ChoiceProposer", "Demonstration", "Direct", "Done", "Event",
+    "Exchange", "ExhaustiveProposer", "Failure", "Finished", "Flow", "Inbox", "Learned", "Ledger",
+    "NeighbourProposer", "Outcome", "Parameters", "Partial", "Proposer", "Rendered", "Repair", "SamplingProposer",
+    "Score", "ScriptedProposer", "Session", "Signature", "Spent", "Started", "State", "Store", "Strategy",
+    "Terminal", "Token", "Tool", "Trial", "Value", "Verdict", "approve", "ask", "configure", "current", "exchanges",
     "flow", "gather", "learned", "metered", "pure", "show_inputs", "tool", "using",
 ]  # fmt: skip

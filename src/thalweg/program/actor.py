@@ -26,8 +26,9 @@ from thalweg.program.compile import BODIES, Abandoned, Frame, Task
 from thalweg.program.journal import Scope, Ticket, inside, scope_in_force, user_line
 from thalweg.program.session import current, store_in_force
 from thalweg.program.store import Call, Store
-from thalweg.program.types import TypePlan, jsonable, plan
+from thalweg.program.types import jsonable
 from thalweg.program.value import Value
+from thalweg.program.written import read, write
 
 
 @dataclass(frozen=True)
@@ -147,22 +148,14 @@ class Actor:
     def _defaults(cls) -> dict[str, Any]:
         return {name: copy.deepcopy(getattr(cls, name)) for name in cls._fields() if hasattr(cls, name)}
 
-    @classmethod
-    def _plan(cls, name: str) -> TypePlan[Any] | None:
-        try:
-            return plan(cls._fields()[name], name=f"{cls.__name__}.{name}")
-        except Error:
-            return None
-
     def _packed(self) -> dict[str, Any]:
         packed = {}
-        for name in self._fields():
+        for name, hint in self._fields().items():
             if name in self.private:
                 continue  # given anew to the actor of a resumed run
-            value, its = getattr(self, name), self._plan(name)
             try:
-                packed[name] = its.to_json(value) if its is not None else json.loads(json.dumps(value))
-            except (Error, TypeError, ValueError) as error:
+                packed[name] = write(getattr(self, name), hint)
+            except (Error, AttributeError) as error:
                 raise DataError(
                     f"The state `{name}` of {self.name} cannot be written down ({error}).",
                     "Keep JSON values in it, or annotate it with a type that a learned function could return.",
@@ -170,11 +163,8 @@ class Actor:
         return packed
 
     def _unpacked(self, packed: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: its.from_json(value) if (its := self._plan(name)) is not None else value
-            for name, value in packed.items()
-            if name in self._fields()
-        }
+        hints = self._fields()
+        return {name: read(value, hints[name]) for name, value in packed.items() if name in hints}
 
     # -- one message ------------------------------------------------------------------------------------------------
 
@@ -195,10 +185,8 @@ class Actor:
                         "Resume it with the program that began it, and with the actor in its first state.",
                     )
                 if recorded is not None and recorded.answer and not recorded.error:
-                    reply = self._reply_plan()
                     self.__dict__.update(self._unpacked(json.loads(recorded.answer)))
-                    value = json.loads(recorded.value or "null")
-                    return reply.from_json(value) if reply is not None else value
+                    return read(json.loads(recorded.value or "null"), self._reply_type())
             return self._answer(scope, ticket, message, written, key, store)
 
     def _answer(self, scope: Scope, ticket: Ticket, message: Any, written: str, key: str, store: Store | None) -> Any:
@@ -210,8 +198,7 @@ class Actor:
             with inside(scope.child(ticket.path)):
                 reply = copy.deepcopy(self.on(message))
             if store is not None:
-                its = self._reply_plan()
-                packed = json.dumps(its.to_json(reply) if its is not None else jsonable(reply))
+                packed = json.dumps(write(reply, self._reply_type()))
                 state = json.dumps(self._packed())
             return reply
         except BaseException as problem:
@@ -227,12 +214,11 @@ class Actor:
                 scope.write(store, ticket, call)
 
     @classmethod
-    def _reply_plan(cls) -> TypePlan[Any] | None:
+    def _reply_type(cls) -> Any:
         try:
-            hint = typing.get_type_hints(cls.on, include_extras=True).get("return")
-            return None if hint in (None, type(None), Any) else plan(hint, name=f"{cls.__name__}.on() ->")
-        except (Error, NameError):
-            return None
+            return typing.get_type_hints(cls.on, include_extras=True).get("return", Any)
+        except NameError:
+            return Any
 
     def _redacted(self, written: str) -> str:
         if not self.private:
