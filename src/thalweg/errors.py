@@ -122,9 +122,7 @@ class GeneratedCodeError(Error):
     there is none), `traceback` the traceback with the source's own line numbers.
     """
 
-    def __init__(
-        self, what: str, remedy: str, *, kind: str = "", line: int | None = None, traceback: str = ""
-    ) -> None:
+    def __init__(self, what: str, remedy: str, *, kind: str = "", line: int | None = None, traceback: str = "") -> None:
         super().__init__(what, remedy)
         self.kind = kind
         self.line = line
