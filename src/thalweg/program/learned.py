@@ -409,7 +409,8 @@ def learned(function: Callable[P, T], /) -> Learned[P, T]: ...
 @overload
 def learned(**said: Any) -> Callable[[Callable[P, T]], Learned[P, T]]: ...
 def learned(function: Callable[P, T] | None = None, /, **said: Any) -> Any:
-    """Make a function learned. Bare (``@learned``) or with settings (``@learned(temperature=0.7)``).
+    """Make a function learned. Bare (``@learned``), with settings (``@learned(temperature=0.7)``), or with a contract
+    (``@learned(require=..., ensure=..., repair=3)``, see `contracted`).
 
     Example:
         >>> @learned
@@ -417,7 +418,12 @@ def learned(function: Callable[P, T] | None = None, /, **said: Any) -> Any:
         ...     \"\"\"Does this mail need an answer today?\"\"\"
     """
     if function is None:
+        terms = {name: said.pop(name) for name in ("require", "ensure", "repair") if name in said}
         own = settings(**said)
+        if terms:
+            from thalweg.program.contract import contracted  # a contract is made of learned functions
+
+            return lambda function: contracted(function, own=own, **terms)
         return lambda function: Learned(function, own)
     if not inspect.isfunction(function):
         raise TypeError(f"@learned takes a function, not {function!r}")
