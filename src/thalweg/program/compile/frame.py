@@ -539,7 +539,7 @@ _KEEP_NOTHING: frozenset[int] = frozenset(
 )
 
 
-def arguments_may_run_aside(reads_only: Callable[[str], bool], named: dict[str, Any]) -> bool:
+def arguments_may_run_aside(reads_only: Callable[[str, bool], bool], named: dict[str, Any]) -> bool:
     """Whether a flow may run beside its caller with these arguments: each is immutable, or data it only reads."""
     for name, value in named.items():
         if type(value) in SCALARS or is_immutable(value):
@@ -548,6 +548,8 @@ def arguments_may_run_aside(reads_only: Callable[[str], bool], named: dict[str, 
             snapshot(value)
         except (NotData, RecursionError):
             return False
-        if not reads_only(name):
+        parts = value if type(value) in (list, tuple, set) else value.values() if type(value) is dict else None
+        flat = parts is not None and all(type(one) in SCALARS for one in parts)
+        if not reads_only(name, not flat):
             return False
     return True
