@@ -11,7 +11,6 @@ effect analysis after Salcianu and Rinard 2005. Cost: about a millisecond for a 
 from __future__ import annotations
 
 import ast
-import builtins
 import dataclasses
 import enum
 import functools
@@ -24,68 +23,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from thalweg.program.purity.known import (
+    BUILTINS,
+    C_FUNCTIONS,
+    CONTEXTS,
+    EXCEPT,
+    FRESH_CALLS,
+    IMMUTABLE,
+    IMMUTABLE_MODULES,
+    MODULES,
+    MUTATES,
+    NUMPY_EFFECTS,
+    READS,
+    SCALAR_CALLS,
+    TAKES_FUNCTIONS,
+    TEXT,
+)
 from thalweg.program.purity.sources import UNKNOWN, scope_of, tree_of
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_BUILTINS = frozenset(
-    "abs all any ascii bin bool bytes callable chr complex dict divmod enumerate filter float format frozenset hash "
-    "hex int isinstance issubclass len list map max min oct ord pow range repr reversed round set slice sorted str "
-    "sum tuple type zip object".split()
-)
-_TAKES_FUNCTIONS = frozenset({"sorted", "min", "max", "map", "filter"})
-_MODULES = frozenset(
-    "math cmath statistics re string textwrap unicodedata difflib html html.parser html.entities base64 binascii "
-    "hashlib _hashlib zlib struct _struct itertools operator _operator copy fractions decimal _decimal calendar "
-    "urllib.parse fnmatch bisect _bisect numbers shlex json json.decoder json.encoder ast collections collections.abc "
-    "_collections enum dataclasses typing functools _functools datetime _sre sre_compile textwrap builtins colorsys "
-    "ipaddress keyword quopri stringprep _string _json _statistics _bisect _blake2 _sha2 _md5 _sha1 _sha256 "
-    "_sha512".split()
-)
-_IN_PLACE = frozenset(
-    "setitem delitem iadd iand iconcat ifloordiv ilshift imatmul imod imul ior ipow irshift isub itruediv ixor".split()
-)
-_NOT: dict[str, set[str] | frozenset[str]] = {
-    "json": {"dump", "load"}, "datetime": {"now", "today", "utcnow"},
-    "ast": {"increment_lineno", "fix_missing_locations"}, "functools": {"update_wrapper", "cache", "lru_cache"},
-    "operator": _IN_PLACE,
-    "_operator": _IN_PLACE,
-    "bisect": {"insort", "insort_left", "insort_right"}, "_bisect": {"insort", "insort_left", "insort_right"},
-    "builtins": set(dir(builtins)) - _BUILTINS, "decimal": {"setcontext"}, "_decimal": {"setcontext"},
-    "_random": {"Random"}, "calendar": {"setfirstweekday"}, "zlib": set(), "statistics": {"NormalDist"},
-}  # fmt: skip
-_IMMUTABLE = (str, bytes, int, float, complex, bool, type(None), tuple, frozenset, range, enum.Enum)
-_IMMUTABLE_MODULES = frozenset({"datetime", "decimal", "fractions", "uuid", "re", "pathlib", "_decimal"})
-_TEXT = frozenset(  # methods whose names say enough
-    "strip lstrip rstrip split rsplit splitlines partition rpartition lower upper casefold capitalize title swapcase "
-    "join startswith endswith removeprefix removesuffix ljust rjust center zfill expandtabs isalnum isalpha isascii "
-    "isdecimal isdigit isidentifier islower isnumeric isprintable isspace istitle isupper rfind rindex maketrans "
-    "isoformat strftime isoweekday isocalendar total_seconds bit_length as_integer_ratio is_integer items keys "
-    "issubset issuperset isdisjoint symmetric_difference most_common model_dump model_dump_json model_copy with_name "
-    "with_suffix with_stem relative_to as_posix".split()
-)
-_READS = frozenset(  # pure for values of built-in types, anything for others
-    "copy count get index values union intersection difference elements total encode find format replace translate "
-    "decode hex date time timetuple weekday group groups groupdict start end span match fullmatch search findall "
-    "finditer sub subn conjugate quantize normalize sum mean min max std var argmax argmin argsort astype reshape "
-    "tolist flatten ravel round any all cumsum dot".split()
-)
-_MUTATES = frozenset(
-    "append extend insert pop remove clear sort reverse update setdefault popitem add discard appendleft popleft "
-    "extendleft rotate subtract move_to_end difference_update intersection_update symmetric_difference_update".split()
-)
-_FRESH_CALLS = frozenset(
-    {"list", "dict", "set", "sorted", "bytearray", "defaultdict", "Counter", "deque", "OrderedDict"}
-)
-_SCALAR_CALLS = frozenset({"len", "int", "str", "float", "bool", "repr", "ord", "chr", "hash", "abs", "round", "sum"})
-_C_FUNCTIONS = frozenset(
-    {"builtin_function_or_method", "builtin_method", "method-wrapper", "method_descriptor", "wrapper_descriptor",
-     "classmethod_descriptor"}
-)  # fmt: skip
-_NUMPY_EFFECTS = frozenset(
-    "save savez savetxt load put place copyto fill_diagonal putmask set_printoptions seterr memmap fromfile".split()
-)
-_CONTEXTS = frozenset({"suppress", "nullcontext", "localcontext"})
 
 _promised: set[int] = set()
 _kept: list[Any] = []  # promised objects stay, so that their identity does
@@ -127,7 +83,7 @@ def _why(function: Any, open_: tuple[Any, ...], fresh: frozenset[str] = frozense
         return _why_function(function, open_, fresh)
     if kind is types.MethodType:
         return _why_method(function, open_)
-    if kind.__name__ in _C_FUNCTIONS:
+    if kind.__name__ in C_FUNCTIONS:
         return _why_builtin(function)
     if isinstance(function, type):
         return _why_class(function, open_)
@@ -164,7 +120,7 @@ def _why_method(function: types.MethodType, open_: tuple[Any, ...]) -> str | Non
             return None
         return _why_ours(owner, open_)
     module = getattr(function.__func__, "__module__", "") or ""
-    if isinstance(owner, type) and module in _MODULES:
+    if isinstance(owner, type) and module in MODULES:
         return _by_module(module, function.__name__)
     return _why(function.__func__, open_)
 
@@ -177,16 +133,16 @@ def _why_builtin(function: Any) -> str | None:
             getattr(function, "__objclass__", None), "__module__", ""
         )
         if owner is None and (of := getattr(function, "__objclass__", None)) is not None:
-            if issubclass(of, _IMMUTABLE) or name in _READS | _TEXT:
+            if issubclass(of, IMMUTABLE) or name in READS | TEXT:
                 return None
             return f"`{of.__name__}.{name}` may change what it is given"
         return _by_module(module or "", name)
     if isinstance(owner, type):
         return _by_module(owner.__module__, name)
-    if isinstance(owner, _IMMUTABLE) or type(owner).__module__ in _IMMUTABLE_MODULES:
+    if isinstance(owner, IMMUTABLE) or type(owner).__module__ in IMMUTABLE_MODULES:
         return None
     if (
-        name in _READS
+        name in READS
         and type(owner) in (list, dict, set, bytearray)
         or type(owner).__name__ in ("dict_keys", "dict_items")
     ):
@@ -195,7 +151,7 @@ def _why_builtin(function: Any) -> str | None:
 
 
 def _by_module(module: str, name: str) -> str | None:
-    if module in _MODULES and name not in _NOT.get(module, ()):
+    if module in MODULES and name not in EXCEPT.get(module, ()):
         return None
     if module.partition(".")[0] == "numpy":
         return _why_numpy(module, name)
@@ -204,18 +160,18 @@ def _by_module(module: str, name: str) -> str | None:
 
 def _why_numpy(module: str, name: str) -> str | None:
     bad = ("random", "lib.npyio", "lib._npyio", "testing", "ctypeslib")
-    if any(part in module for part in bad) or name in _NUMPY_EFFECTS:
+    if any(part in module for part in bad) or name in NUMPY_EFFECTS:
         return f"calls `numpy.{name}`"
     return None
 
 
 def _why_class(cls: type, open_: tuple[Any, ...]) -> str | None:
     if cls.__module__ == "builtins":
-        if issubclass(cls, BaseException) or cls.__name__ in _BUILTINS:
+        if issubclass(cls, BaseException) or cls.__name__ in BUILTINS:
             return None
         return f"calls `{cls.__name__}`"
-    if issubclass(cls, enum.Enum) or cls.__module__ in _MODULES:
-        return None if cls.__module__ not in _MODULES else _by_module(cls.__module__, cls.__name__)
+    if issubclass(cls, enum.Enum) or cls.__module__ in MODULES:
+        return None if cls.__module__ not in MODULES else _by_module(cls.__module__, cls.__name__)
     if type(cls) is not type and type(cls).__name__ != "ABCMeta":
         if hasattr(cls, "model_fields"):
             custom = any(getattr(cls.__pydantic_decorators__, kind, None) for kind in
@@ -242,7 +198,7 @@ def _why_function(function: types.FunctionType, open_: tuple[Any, ...], fresh: f
     if code in open_:
         return None  # a cycle is pure if nothing else in it is impure
     module = function.__module__ or ""
-    if module in _MODULES:
+    if module in MODULES:
         return _by_module(module, function.__name__)
     if module.partition(".")[0] == "numpy":
         return _why_numpy(module, function.__name__)
@@ -336,13 +292,13 @@ class _Body:
         match value:
             case ast.List() | ast.Dict() | ast.Set() | ast.ListComp() | ast.SetComp() | ast.DictComp():
                 return "fresh"
-            case ast.Call(func=ast.Name(id=name)) if name in _FRESH_CALLS and name not in self.locals:
+            case ast.Call(func=ast.Name(id=name)) if name in FRESH_CALLS and name not in self.locals:
                 return "fresh"
-            case ast.Call(func=ast.Name(id=name)) if name in _SCALAR_CALLS and name not in self.locals:
+            case ast.Call(func=ast.Name(id=name)) if name in SCALAR_CALLS and name not in self.locals:
                 return "scalar" if name != "sum" else "other"
             case ast.Constant() | ast.JoinedStr() | ast.Compare():
                 return "scalar"
-            case ast.Call(func=ast.Attribute(attr=attr)) if attr in _TEXT:
+            case ast.Call(func=ast.Attribute(attr=attr)) if attr in TEXT:
                 return "known"
             case ast.BinOp(left=left, right=right):
                 return "scalar" if self._kind(left) == self._kind(right) == "scalar" else "other"
@@ -395,7 +351,7 @@ class _Body:
                 for item in items:
                     call = item.context_expr
                     name = getattr(getattr(call, "func", None), "attr", getattr(getattr(call, "func", None), "id", ""))
-                    if name not in _CONTEXTS:
+                    if name not in CONTEXTS:
                         return f"enters `{ast.unparse(call)[:40]}`"
             case ast.Import(names=names):
                 bad = next((alias.name for alias in names if alias.name.partition(".")[0] not in _importable()), None)
@@ -427,7 +383,7 @@ class _Body:
             if reason is not None:
                 said = ast.unparse(func)[:40]
                 return reason if f"`{said}`" in reason else f"calls `{said}`: {reason}"
-            if getattr(found, "__name__", "") in _TAKES_FUNCTIONS and getattr(found, "__module__", "") == "builtins":
+            if getattr(found, "__name__", "") in TAKES_FUNCTIONS and getattr(found, "__module__", "") == "builtins":
                 return self._functions_in(call, found.__name__)
             return None
         match func:
@@ -437,12 +393,12 @@ class _Body:
                 return f"calls `{name}`, which is known only at run time"
             case ast.Attribute(value=value, attr=name):
                 owner = resolve_in(self.scope, self.locals, value)
-                if name in _MUTATES:
+                if name in MUTATES:
                     fresh = isinstance(value, ast.Name) and self._is(value.id, "fresh")
                     return None if fresh or self._kind(value) == "fresh" else f"changes `{ast.unparse(value)[:40]}`"
                 if owner is not UNKNOWN:
                     return self._method(owner, name, ast.unparse(func)[:40])
-                if name in _TEXT or (name in _READS and self._is_builtin(value)):
+                if name in TEXT or (name in READS and self._is_builtin(value)):
                     return None
                 return f"calls `{ast.unparse(func)[:40]}`, which is known only at run time"
             case ast.Lambda():
@@ -452,7 +408,7 @@ class _Body:
     def _method(self, owner: Any, name: str, said: str) -> str | None:
         """A method of an object that the function sees outside itself."""
         if type(owner) in (list, dict, set):
-            return None if name in _READS | _TEXT else f"changes `{said.rpartition('.')[0]}`"
+            return None if name in READS | TEXT else f"changes `{said.rpartition('.')[0]}`"
         found = inspect.getattr_static(type(owner), name, None)
         if isinstance(found, types.FunctionType):
             return _why(found, self.open)
@@ -467,7 +423,7 @@ class _Body:
                 return True
             case ast.Name(id=name):
                 return self._is(name, "fresh", "scalar", "known")
-            case ast.Call(func=ast.Attribute(attr=attr)) if attr in _TEXT:
+            case ast.Call(func=ast.Attribute(attr=attr)) if attr in TEXT:
                 return True
             case ast.Call(func=func):
                 found = self._resolve(func)
@@ -485,7 +441,7 @@ class _Body:
             if isinstance(one, ast.Name) and one.id in self.defined and one.id not in self.kinds:
                 continue
             found = self._resolve(one)
-            if isinstance(one, ast.Attribute) and one.attr in _READS | _TEXT and self._is_builtin(one.value):
+            if isinstance(one, ast.Attribute) and one.attr in READS | TEXT and self._is_builtin(one.value):
                 continue
             if found is UNKNOWN:
                 return f"calls `{ast.unparse(one)[:40]}`, which is known only at run time"
@@ -504,7 +460,7 @@ def resolve_in(scope: Mapping[str, Any], local: set[str], func: ast.expr) -> Any
             if owner is UNKNOWN:
                 return UNKNOWN
             fixed = isinstance(owner, types.ModuleType | type) or hasattr(type(owner), "__thalweg_begin__")
-            if fixed or isinstance(owner, _IMMUTABLE) or type(owner).__module__ in _IMMUTABLE_MODULES:
+            if fixed or isinstance(owner, IMMUTABLE) or type(owner).__module__ in IMMUTABLE_MODULES:
                 return getattr(owner, name, UNKNOWN)
         case ast.Constant(value=str()):
             return UNKNOWN
@@ -526,7 +482,7 @@ def _is_builtin_type(annotation: ast.expr | None) -> bool:
 
 @functools.cache
 def _importable() -> frozenset[str]:
-    return frozenset(name.partition(".")[0] for name in _MODULES if name[0] != "_") | {"thalweg", "numpy", "contextlib"}
+    return frozenset(name.partition(".")[0] for name in MODULES if name[0] != "_") | {"thalweg", "numpy", "contextlib"}
 
 
 def _module(name: str) -> Any:
