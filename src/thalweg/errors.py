@@ -157,3 +157,7 @@ class RecordedError(Error):
 
     recorded_class: str = ""
     recorded_text: str = ""
+
+
+class SpaceError(Error):
+    """A choice left open in a program cannot be read from its text, or an assignment does not fit the program."""
