@@ -12,6 +12,23 @@ from thalweg.program.budget import Budget, Ledger, Spent, metered
 from thalweg.program.events import Done, Event, Finished, Partial, Started, Token
 from thalweg.program.flow import Flow, flow
 from thalweg.program.human import Inbox, Terminal, approve, ask
+from thalweg.program.labels import (
+    Conservative,
+    Entry,
+    Evidence,
+    Introspection,
+    Knn,
+    Label,
+    Labelled,
+    Lattice,
+    Origin,
+    Permissive,
+    Propagated,
+    Propagator,
+    check_sink,
+    labelled,
+    tune_threshold,
+)
 from thalweg.program.learned import Learned, learned
 from thalweg.program.prompt import Rendered
 from thalweg.program.proposers import (
@@ -35,10 +52,12 @@ from thalweg.program.tool import Tool, tool
 from thalweg.program.value import Failure, Value, gather
 
 __all__ = [
-    "Actor", "Budget", "Call", "Candidate", "ChoiceProposer", "Demonstration", "Direct", "Done", "Event",
-    "Exchange", "ExhaustiveProposer", "Failure", "Finished", "Flow", "Inbox", "Learned", "Ledger",
-    "NeighbourProposer", "Outcome", "Parameters", "Partial", "Proposer", "Rendered", "Repair", "SamplingProposer",
-    "Score", "ScriptedProposer", "Session", "Signature", "Spent", "Started", "State", "Store", "Strategy",
-    "Terminal", "Token", "Tool", "Trial", "Value", "Verdict", "approve", "ask", "configure", "current", "exchanges",
-    "flow", "gather", "learned", "metered", "pure", "show_inputs", "tool", "using",
+    "Actor", "Budget", "Call", "Candidate", "ChoiceProposer", "Conservative", "Demonstration", "Direct", "Done",
+    "Entry", "Event", "Evidence", "Exchange", "ExhaustiveProposer", "Failure", "Finished", "Flow", "Inbox",
+    "Introspection", "Knn", "Label", "Labelled", "Lattice", "Learned", "Ledger", "NeighbourProposer", "Origin",
+    "Outcome", "Parameters", "Partial", "Permissive", "Propagated", "Propagator", "Proposer", "Rendered", "Repair",
+    "SamplingProposer", "Score", "ScriptedProposer", "Session", "Signature", "Spent", "Started", "State", "Store",
+    "Strategy", "Terminal", "Token", "Tool", "Trial", "Value", "Verdict", "approve", "ask", "check_sink",
+    "configure", "current", "exchanges", "flow", "gather", "labelled", "learned", "metered", "pure", "show_inputs",
+    "tool", "tune_threshold", "using",
 ]  # fmt: skip
