@@ -1,4 +1,4 @@
-"""The command line: `thalweg run | ask | inspect | models | bench | doctor`.
+"""The command line: `thalweg run | ask | inspect | models | bench | doctor`; `runs | resume | ...` for durable runs.
 
 Each command is a file of its own, imported when it is used, so that `thalweg --help` answers at once. Commands print
 results to standard output and everything else to standard error; errors of the library end with exit status 1 and
@@ -16,11 +16,17 @@ import click
 _COMMANDS = {
     "run": "map a program over a table",
     "ask": "call one function or ask one question",
+    "runs": "list durable runs",
+    "resume": "go on with a durable run",
+    "questions": "what waits for a person",
+    "answer": "answer what a run asks",
+    "events": "what happened in a durable run, and what happens",
     "inspect": "show the exact prompt and constraint, or what a run recorded",
     "models": "list models and prepare them for this machine",
     "bench": "measure a method beside its baseline",
     "doctor": "what is installed, what is in force, what is slow and why",
 }
+_FILES: dict[str, str] = dict.fromkeys(["resume", "questions", "answer", "events"], "runs")  # which share a file
 
 
 class _Lazy(click.Group):
@@ -30,7 +36,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        return importlib.import_module(f"thalweg.cli.{cmd_name}").command
+        module = importlib.import_module(f"thalweg.cli.{_FILES.get(cmd_name, cmd_name)}")
+        return getattr(module, "command", None) or getattr(module, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -7,6 +7,7 @@ program is not the one recorded, which is an error (`NonDeterminism`) and never 
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import secrets
@@ -25,6 +26,7 @@ from weakref import WeakKeyDictionary
 from thalweg.errors import NonDeterminism
 from thalweg.models.request import Answer, Request
 from thalweg.models.request_codec import answer_from_json, answer_to_json, request_key
+from thalweg.program.recording import Recording, shown
 from thalweg.program.session import Session, store_in_force
 from thalweg.program.store import Call, Store
 from thalweg.program.value import Value
@@ -60,6 +62,7 @@ class Ticket:
     """The place of one call in its run, taken in program order.
 
     `tracked`: the call was made while something before it could still fail, so that its record may have to go again.
+    `order`: the how-manieth call of its scope it is; -1 where their order may vary. `aside`: the program went on.
     """
 
     path: str
@@ -67,6 +70,8 @@ class Ticket:
     tracked: bool = False
     abandoned: bool = False
     line: int = 0
+    order: int = -1
+    aside: bool = False
 
 
 GATE = threading.RLock()  # between writing down a tracked call and taking it back
@@ -89,18 +94,29 @@ class Scope:
     answers: list[tuple[Request, Answer]] = field(default_factory=list)
     frame: Any = None  # the execution of a compiled flow that works here
     store: Store | None = None
+    recording: Recording | None = None  # of a durable run
+    file: str = ""  # of the flow whose body runs here
+    ordered: bool = False  # its calls are made in one order, whatever finishes first
+    undone: bool = False  # calls made ahead of a failure were taken back here, or around here
     _counts: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _made: int = 0
 
     def next(self, function: str) -> str:
         with self._lock:
             count = self._counts.get(function, 0)
             self._counts[function] = count + 1
+            self._made += 1
         return f"{self.path}{function}#{count}"
 
     def begin(self, function: str) -> Ticket:
         """The next place for a call of `function`, in program order."""
         ticket = Ticket(self.next(function))
+        if self.recording is not None:
+            order = self._made - 1
+            self.recording.take(self, ticket.path, order)
+            if self.ordered:
+                ticket.order = order
         frame = self.frame
         if frame is not None:
             ticket.position = frame.count
@@ -116,28 +132,99 @@ class Scope:
         """The last place of `function` was taken beyond a failure."""
         with self._lock:
             self._counts[function] -= 1
+            self._made -= 1
 
     def forget(self, paths: list[str]) -> None:
-        """Remove records of calls that never happened."""
+        """Remove records of calls that never happened: they were made ahead of a failure."""
         if paths and self.store is not None:
             self.store.forget_calls(self.run, paths)
+        if self.recording is not None:
+            self.undone = True
+            self.recording.undone(self, paths)
 
-    def write(self, store: Store, ticket: Ticket, call: Call, *, cache: bool = False) -> bool:
+    def write(
+        self, store: Store, ticket: Ticket, call: Call, *, cache: bool = False, error: BaseException | None = None
+    ) -> bool:
         """Journal a call at its place; False (nothing written) where it was begun beyond a failure."""
+        failure, order = self.durable(ticket, error)
+        if self.recording is not None and call.kind == "flow":
+            self.recording.flow_ended(call.path)
+            if self._stands(store, call):
+                with GATE:
+                    self.note(store, ticket)
+                return True
         if not ticket.tracked:
-            store.record(call, cache=cache)
+            store.record(call, cache=cache, failure=failure, position=order)
             return True
         with GATE:
             if ticket.abandoned or (self.frame is not None and self.frame._is_abandoned()):
                 return False
-            store.record(call, cache=cache)
+            store.record(call, cache=cache, failure=failure, position=order)
+            self.note(store, ticket)
+        return True
+
+    def note(self, store: Store, ticket: Ticket) -> None:
+        """The journal holds a call that may have to be taken back."""
+        if ticket.tracked:
             self.store = store
             if self.frame is not None:
                 self.frame.written.append((ticket.position, ticket.path))
-        return True
 
-    def child(self, path: str) -> Scope:
-        return Scope(self.run, path + "/", self.replay, self.meter, self.answers, store=self.store)
+    def durable(self, ticket: Ticket, error: BaseException | None = None) -> tuple[str | None, int | None]:
+        """What a durable run records besides a call: its failure, and its position: twice its order in its scope, plus
+        one where it was made ahead of something that could fail."""
+        recording = self.recording
+        if recording is None:
+            return None, None
+        position = 2 * ticket.order + ticket.tracked
+        return None if error is None else recording.failed(ticket.path, error), position
+
+    def _stands(self, store: Store, call: Call) -> bool:
+        """Whether a resumed run has a flow's record as it is, so that it need not be written again."""
+        if self.recording is None or call.path not in self.recording.known:
+            return False
+        old = store.call(call.run, call.path)
+        return old is not None and (old.inputs, old.value, old.error) == (call.inputs, call.value, call.error)
+
+    def recall(
+        self, store: Store, ticket: Ticket, key: str, function: str, inputs: Callable[[], str]
+    ) -> tuple[Call | None, BaseException | None]:
+        """What a resumed run recorded at a place: the call, and the failure to raise again if it failed.
+
+        Raises `NonDeterminism` where another call is recorded there.
+        """
+        recording = self.recording
+        if recording is not None and recording.store is store:
+            found = recording.recall(self, ticket.path, key, function, inputs, ticket.line)
+            if found[0] is not None:
+                with GATE:
+                    self.note(store, ticket)
+            return found
+        call = store.call(self.run, ticket.path)
+        if call is not None and call.key != key:
+            raise NonDeterminism(
+                f"At {ticket.path}{self.place(ticket.line)} the run {self.run} recorded another call than the program "
+                f"now makes: {shown(call.function, call.inputs)}, now {shown(function, inputs())}.",
+                "Give the same command on the same program and data, or start over with --fresh.",
+            )
+        return call, None
+
+    def place(self, line: int = 0) -> str:
+        """Where the user's code makes a call, for messages: " (flow.py, line 12)"."""
+        if line and self.file:
+            return f" ({Path(self.file).name}, line {line})"
+        return user_line(line)
+
+    def child(self, path: str, function: Callable[..., Any] | None = None) -> Scope:
+        """The scope of what runs at `path`: the body of `function`."""
+        made = Scope(self.run, path + "/", self.replay, self.meter, self.answers, store=self.store)
+        if self.recording is not None:
+            made.recording, made.undone = self.recording, self.undone
+            self.recording.same_flow(self, path, path.rpartition("/")[2].partition("#")[0])
+        if function is not None:
+            made.file = function.__code__.co_filename
+            made.ordered = not function.__code__.co_flags & inspect.CO_COROUTINE
+        return made
 
     @property
     def tokens(self) -> int:
@@ -282,6 +369,7 @@ def submit_call(
                             time.time() - started,
                         ),  # fmt: skip
                         cache=fresh,
+                        error=error,
                     )
                     if not kept and fresh and done is not None:
                         store.remember(key, done, model.identity)
@@ -297,13 +385,12 @@ def submit_call(
             future.set_result(value)
 
     if scope.replay and journal and store is not None:
-        recorded = store.call(scope.run, path)
-        if recorded is not None and recorded.key != key:
-            raise NonDeterminism(
-                f"At {path}{user_line(ticket.line)} the run {scope.run} recorded another call than the program now "
-                "makes.",
-                "Give the same command on the same program and data, or start over with --fresh.",
-            )
+        recorded, failure = scope.recall(store, ticket, key, function, inputs)
+        if failure is not None:
+            if recorded is not None and recorded.answer:
+                scope.answers.append((request, answer_from_json(recorded.answer)))
+            future.set_exception(failure)
+            return Value(future, path=path)
         if recorded is not None and recorded.answer and not recorded.error:
             settle(answer_from_json(recorded.answer), None, text=recorded.answer, write=False)
             return Value(future, path=path)
@@ -322,7 +409,13 @@ def submit_call(
 
     # Only models that read token by token can be watched.
     watched = observe is not None and hasattr(model, "prompt_tokens")
-    inner = model.submit(request, observe) if watched else model.submit(request)
+    try:
+        inner = model.submit(request, observe) if watched else model.submit(request)
+    except Exception as problem:
+        if scope.recording is None:
+            raise
+        settle(None, problem)  # a resumed run must meet it again
+        return Value(future, path=path)
     inner.add_done_callback(finished)
     return Value(future, path=path)
 

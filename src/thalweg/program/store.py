@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS runs (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS calls (
     run TEXT, path TEXT, kind TEXT, function TEXT, key TEXT, inputs TEXT, prompt TEXT, answer TEXT, value TEXT,
-    error TEXT, model TEXT, seed INTEGER, started REAL, seconds REAL, PRIMARY KEY (run, path)
+    error TEXT, model TEXT, seed INTEGER, started REAL, seconds REAL, position INTEGER, PRIMARY KEY (run, path)
 );
 CREATE INDEX IF NOT EXISTS calls_key ON calls (key);
 CREATE TABLE IF NOT EXISTS rows (
@@ -42,6 +42,12 @@ CREATE TABLE IF NOT EXISTS intents (
     run TEXT, path TEXT, tool TEXT, inputs TEXT, started REAL, PRIMARY KEY (run, path)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cache (key TEXT PRIMARY KEY, answer TEXT, model TEXT, created REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS failures (run TEXT, path TEXT, failure TEXT, PRIMARY KEY (run, path)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outcomes (run TEXT PRIMARY KEY, result TEXT, failure TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS questions (
+    run TEXT, path TEXT, question TEXT, asked REAL, answer TEXT, refused TEXT, PRIMARY KEY (run, path)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS labels (run TEXT, path TEXT, label TEXT, PRIMARY KEY (run, path)) WITHOUT ROWID;
 """
 
 
@@ -66,7 +72,9 @@ class Call:
 
 
 _COLUMNS = tuple(Call.__dataclass_fields__)
-_INSERT = f"INSERT OR REPLACE INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_INSERT = (
+    f"INSERT OR REPLACE INTO calls ({', '.join(_COLUMNS)}, position) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
+)
 
 
 class Store:
@@ -85,6 +93,9 @@ class Store:
             self._write_ahead()
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
+            if "position" not in {row[1] for row in self._db.execute("PRAGMA table_info(calls)")}:
+                with suppress(sqlite3.OperationalError):  # another process was quicker
+                    self._db.execute("ALTER TABLE calls ADD COLUMN position INTEGER")
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
             (version,) = self._db.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
         if version != str(VERSION):
@@ -143,20 +154,34 @@ class Store:
 
     # -- journal ----------------------------------------------------------------------------------------------
 
-    def record(self, call: Call, *, cache: bool = False) -> None:
-        """Write one call, and its answer to the cache, in one transaction."""
-        values = [getattr(call, name) for name in _COLUMNS]
+    def record(
+        self, call: Call, *, cache: bool = False, failure: str | None = None, position: int | None = None
+    ) -> None:
+        """Write one call, and its answer to the cache, in one transaction.
+
+        Args:
+            failure: the record of its error, to be raised again by a resumed run. position: its place in its scope.
+        """
+        values: list[Any] = [getattr(call, name) for name in _COLUMNS]
         for i, value in enumerate(values):
             if isinstance(value, str):
                 values[i] = self._pack(value)
+        values.append(position)
+        also: list[tuple[str, tuple[Any, ...]]] = []
+        if cache and call.key and call.answer and not call.error:
+            answer = values[_COLUMNS.index("answer")]
+            also.append(("INSERT OR IGNORE INTO cache VALUES (?, ?, ?, ?)",
+                         (call.key, answer, call.model, call.started)))  # fmt: skip
+        if failure is not None:
+            also.append(("INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (call.run, call.path, failure)))
+        if call.kind == "human":
+            also.append(("DELETE FROM questions WHERE run = ? AND path = ?", (call.run, call.path)))
         with self._guard():
-            if cache and call.key and call.answer and not call.error:
+            if also:
                 self._db.execute("BEGIN")
                 self._db.execute(_INSERT, values)
-                self._db.execute(
-                    "INSERT OR IGNORE INTO cache VALUES (?, ?, ?, ?)",
-                    (call.key, values[_COLUMNS.index("answer")], call.model, call.started),
-                )
+                for statement, parts in also:
+                    self._db.execute(statement, parts)
                 self._db.execute("COMMIT")
             else:
                 self._db.execute(_INSERT, values)
@@ -182,13 +207,17 @@ class Store:
             row = self._db.execute("SELECT inputs FROM intents WHERE run = ? AND path = ?", (run, path)).fetchone()
         return self._unpack(row[0]) if row else None
 
-    def settle_intent(self, call: Call) -> None:
+    def settle_intent(self, call: Call, *, failure: str | None = None, position: int | None = None) -> None:
         """Record a write effect and drop its intent, in one transaction. On the disk when this returns."""
-        values = [self._pack(one) if isinstance(one, str) else one for one in (getattr(call, n) for n in _COLUMNS)]
+        values: list[Any] = [
+            self._pack(one) if isinstance(one, str) else one for one in (getattr(call, n) for n in _COLUMNS)
+        ]
         with self._guard(), self._on_disk():
             self._db.execute("BEGIN")
-            self._db.execute(_INSERT, values)
+            self._db.execute(_INSERT, [*values, position])
             self._db.execute("DELETE FROM intents WHERE run = ? AND path = ?", (call.run, call.path))
+            if failure is not None:
+                self._db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (call.run, call.path, failure))
             self._db.execute("COMMIT")
 
     @contextmanager
@@ -204,7 +233,11 @@ class Store:
     def forget_calls(self, run: str, paths: Sequence[str]) -> None:
         """Remove single calls of a run (the cache keeps their answers)."""
         with self._guard():
-            self._db.executemany("DELETE FROM calls WHERE run = ? AND path = ?", [(run, path) for path in paths])
+            places = [(run, path) for path in paths]
+            self._db.execute("BEGIN")
+            self._db.executemany("DELETE FROM calls WHERE run = ? AND path = ?", places)
+            self._db.executemany("DELETE FROM failures WHERE run = ? AND path = ?", places)
+            self._db.execute("COMMIT")
 
     def call(self, run: str, path: str) -> Call | None:
         with self._guard():
@@ -228,19 +261,29 @@ class Store:
         cells: list[Any] = [self._unpack(value) if isinstance(value, str) else value for value in row]
         return Call(*cells)
 
+    def write_label(self, run: str, path: str, label: str) -> None:
+        """Keep the label (JSON) of a call's value."""
+        with self._guard():
+            self._db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?)", (run, path, label))
+
+    def label(self, run: str, path: str) -> str | None:
+        """The label (JSON) of a call's value; None where it has none."""
+        with self._guard():
+            found = self._db.execute("SELECT label FROM labels WHERE run = ? AND path = ?", (run, path)).fetchone()
+        return found[0] if found else None
+
     # -- runs and rows ----------------------------------------------------------------------------------------
 
     def begin(self, run: str, program: str, identity: str, info: dict[str, Any]) -> str | None:
         """Open a run, or find it again. Returns its status before: None for a new one."""
         with self._guard():
-            row = self._db.execute("SELECT status FROM runs WHERE run = ?", (run,)).fetchone()
-            if row:
-                return row[0]
-            self._db.execute(
-                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, NULL, 'running')",
+            made = self._db.execute(
+                "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, NULL, 'running')",
                 (run, program, identity, json.dumps(info), time.time()),
             )
-        return None
+            if made.rowcount:
+                return None
+            return self._db.execute("SELECT status FROM runs WHERE run = ?", (run,)).fetchone()[0]
 
     def finish(self, run: str, status: str) -> None:
         with self._guard():
@@ -250,7 +293,7 @@ class Store:
         """Remove a run with its calls and rows (the cache stays)."""
         with self._guard():
             self._db.execute("BEGIN")
-            for table in ("runs", "calls", "rows", "intents"):
+            for table in ("runs", "calls", "rows", "intents", "failures", "outcomes", "questions", "labels"):
                 self._db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
             self._db.execute("COMMIT")
 

@@ -21,12 +21,14 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
-from thalweg.errors import EffectUnknown, Error, NonDeterminism, ToolError
+from thalweg.errors import EffectUnknown, Error, ToolError
 from thalweg.program.compile import BODIES, Abandoned, Frame, Pending, Task
 from thalweg.program.compile.lazy import SCALARS, NotData, leaves, materialise, snapshot
+from thalweg.program.failure_record import exact_json
+from thalweg.program.interpret.watch import WATCH
 from thalweg.program.journal import Scope, Ticket, scope_in_force, user_line
 from thalweg.program.session import current, store_in_force
-from thalweg.program.store import Call
+from thalweg.program.store import Call, Store
 from thalweg.program.types import TypePlan, jsonable, plan
 from thalweg.program.value import Value
 
@@ -99,6 +101,7 @@ class Tool(Generic[P, T]):
         if isinstance(scope.frame, Frame):
             self._wait(scope.frame)
         ticket = scope.begin(self.name)
+        ticket.aside = True
         task = Task(lambda: self.perform(scope, ticket, args, kwargs))
         task.start(BODIES)
         return Value(task.future, path=ticket.path, before_wait=task.help)
@@ -154,26 +157,27 @@ class Tool(Generic[P, T]):
 
     def perform(self, scope: Scope, ticket: Ticket, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
         """Run the function at a place in the run, or take from the journal what it gave there."""
+        if (watch := WATCH.get()) is not None:  # in plain code of a run with labels
+            watch.tool(self, scope, ticket, args, kwargs)
         session = current()
         store = store_in_force(session) if session.journal is not False else None
         inputs = self.signature.bind(*args, **kwargs)
         inputs.apply_defaults()
         written = json.dumps(jsonable(dict(inputs.arguments)))
-        key = hashlib.blake2b(f"{self.name}\x1f{written}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        key = tool_key(self.name, written)
         if scope.replay and store is not None:
-            recorded = store.call(scope.run, ticket.path)
-            if recorded is not None and recorded.key != key:
-                raise NonDeterminism(
-                    f"At {ticket.path}{user_line(ticket.line)} the run {scope.run} recorded {recorded.function} of "
-                    f"{recorded.inputs[:120]}, and the program now calls {self.name} of {written[:120]}.",
-                    "Resume it with the program that began it, or start a new run.",
-                )
+            writes = self.effect == "write"
+            recorded, failure = scope.recall(store, ticket, key, self.name, lambda: written)
+            if failure is not None:
+                raise failure
             if recorded is not None and not recorded.error and recorded.value is not None:
                 return self._read_back(recorded.value)
-            if recorded is None and self.effect == "write" and store.intent(scope.run, ticket.path) is not None:
-                decided = self._decide(scope, ticket, written)
-                if decided is not None:
-                    return decided[0]
+            if writes:
+                self._check_effect(scope, ticket, written, recorded)
+                if recorded is None and self._is_begun(store, scope, ticket):
+                    decided = self._decide(scope, ticket, written)
+                    if decided is not None:
+                        return decided[0]
         started = time.time()
         if store is not None and self.effect == "write":
             store.intend(scope.run, ticket.path, self.name, written)
@@ -192,9 +196,33 @@ class Tool(Generic[P, T]):
                 call = Call(scope.run, ticket.path, "tool", self.name, key, written, None, None, packed, said, None,
                             None, started, time.time() - started)  # fmt: skip
                 if self.effect == "write":
-                    store.settle_intent(call)
+                    failure, order = scope.durable(ticket, error)
+                    store.settle_intent(call, failure=failure, position=order)
                 else:
-                    scope.write(store, ticket, call)
+                    scope.write(store, ticket, call, error=error)
+
+    def _is_begun(self, store: Store, scope: Scope, ticket: Ticket) -> bool:
+        if scope.recording is not None:
+            return ticket.path in scope.recording.intents
+        return store.intent(scope.run, ticket.path) is not None
+
+    def _check_effect(self, scope: Scope, ticket: Ticket, inputs: str, recorded: Call | None) -> None:
+        """Before a write of a resumed run happens: is it the recorded program's, and does it not happen twice?"""
+        if recorded is not None and not recorded.error:
+            raise EffectUnknown(
+                f"`{self.name}` ({ticket.path}{scope.place(ticket.line)}) happened in the run {scope.run}, and what it "
+                "gave could not be written down.",
+                "Give its value with `tw.settle(run, path, value)`; declare a return type that has a JSON form.",
+            )
+        recording = scope.recording
+        if recording is None:
+            return
+        begun = recording.intents.get(ticket.path)
+        if begun is None:
+            if not ticket.aside:
+                recording.before_effect(scope, ticket.path, self.name, inputs, ticket.line)
+        elif begun != (self.name, inputs):
+            raise recording.diverged(scope, ticket.path, ticket.path, self.name, inputs, ticket.line, begun)
 
     def _run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
         try:
@@ -213,7 +241,7 @@ class Tool(Generic[P, T]):
 
     def _written(self, result: Any) -> str | None:
         try:
-            return json.dumps(self._output.to_json(result) if self._output is not None else _exact(result))
+            return json.dumps(self._output.to_json(result) if self._output is not None else exact_json(result))
         except (TypeError, ValueError, Error):
             return None
 
@@ -229,9 +257,10 @@ class Tool(Generic[P, T]):
 
             return settle_effect(self, scope, ticket, inputs)
         raise EffectUnknown(
-            f"The run {scope.run} stopped while `{self.name}` ({ticket.path}{user_line(ticket.line)}) was at work on "
+            f"The run {scope.run} stopped while `{self.name}` ({ticket.path}{scope.place(ticket.line)}) was at work on "
             f"{inputs[:200]}: whether it happened is not known.",
-            'Look, and settle it with `tw.settle(run, path, value)`; or declare the tool idempotent or on_unknown="ask".',
+            "Look, and settle it with `tw.settle(run, path, value)`; or declare the tool idempotent, or "
+            'on_unknown="ask".',
         )
 
 
@@ -247,15 +276,9 @@ def _within(future: Future[Any], seconds: float, name: str) -> Any:
         ) from None
 
 
-def _exact(value: Any) -> Any:
-    """JSON that gives the same value back. Raises `TypeError` for anything else."""
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    if type(value) is list:
-        return [_exact(one) for one in value]
-    if type(value) is dict and all(type(key) is str for key in value):
-        return {key: _exact(one) for key, one in value.items()}
-    raise TypeError(type(value).__name__)
+def tool_key(name: str, inputs: str) -> str:
+    """Digest of a call of a tool."""
+    return hashlib.blake2b(f"{name}\x1f{inputs}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 @overload
