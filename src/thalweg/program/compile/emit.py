@@ -45,7 +45,7 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp)
 
 def compiled(function: Callable[..., Any], ir: FlowIR) -> Callable[..., Any]:
     """The function's compiled twin: it takes the frame as its first argument, shares globals, closure and defaults."""
-    code = _code_of(ir, function.__code__.co_freevars)
+    code = _code_of(ir, function.__code__.co_freevars, function.__qualname__)
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     made = types.FunctionType(
         code,
@@ -64,7 +64,7 @@ def source(ir: FlowIR) -> str:
     return ast.unparse(_definition(ir))
 
 
-def _code_of(ir: FlowIR, free: Sequence[str]) -> types.CodeType:
+def _code_of(ir: FlowIR, free: Sequence[str], qualname: str) -> types.CodeType:
     body = _definition(ir)
     body.name = "__body__"  # so that the flow's own name stays a name of its surroundings
     factory = ast.FunctionDef("__factory__", _arguments(free), [body], [], None)
@@ -72,7 +72,13 @@ def _code_of(ir: FlowIR, free: Sequence[str]) -> types.CodeType:
     module = ast.fix_missing_locations(ast.Module([factory], []))
     outer = next(one for one in compile(module, ir.file, "exec").co_consts if isinstance(one, types.CodeType))
     code = next(one for one in outer.co_consts if isinstance(one, types.CodeType) and one.co_name == "__body__")
-    return code.replace(co_name=ir.name_of_code, co_qualname=ir.name)
+    return _renamed(code, code.co_qualname, qualname).replace(co_name=ir.name_of_code)
+
+
+def _renamed(code: types.CodeType, before: str, after: str) -> types.CodeType:
+    """Code, and the functions defined in it, with the names they have in the source."""
+    inner = tuple(_renamed(one, before, after) if isinstance(one, types.CodeType) else one for one in code.co_consts)
+    return code.replace(co_qualname=after + code.co_qualname.removeprefix(before), co_consts=inner)
 
 
 def _arguments(names: Sequence[str]) -> ast.arguments:
@@ -216,7 +222,8 @@ class Emitter:
         kept = self.temporary()
         stores = any(isinstance(part, ast.Subscript | ast.Attribute) for one in targets for part in ast.walk(one))
         stores = stores or any(part.id in self.names.globals for one in targets for part in _names(one))
-        made: list[ast.stmt] = [_assign(kept, self.out(value))]
+        apart = any(isinstance(one, ast.Tuple | ast.List) for one in targets)
+        made: list[ast.stmt] = [_assign(kept, self.run("unpacked", self.lazy(value)) if apart else self.out(value))]
         if stores:
             made.append(_do(self.run("effects")))
         made.append(ast.Assign([self.target(one) for one in targets], _load(kept)))
@@ -245,30 +252,43 @@ class Emitter:
         return target
 
     def update(self, node: Update) -> list[ast.stmt]:
+        """``target op= value``: the old value is read, the new one worked out, and only then anything changed."""
         target: Any = node.target.parsed(node.line)
         value = node.value.parsed(node.line)
         operator = OPERATORS[node.operator]()
+        old, new = self.temporary(), self.temporary()
+        first: list[ast.stmt] = []
+        before: ast.Call | None = self.run("effects")
+        into: Any = target
         if isinstance(target, ast.Name):
             name = target.id
-            first: list[Any] = [_do(self.run("settle"))] if self.seen(name) else []
-            if name not in self.names.plain:
-                first.append(_assign(name, self.run("force", _load(name))))
-            if name in self.names.globals:
-                kept = self.temporary()
-                return [_assign(kept, self.out(value)), _do(self.run("effects")),
-                        ast.AugAssign(target, operator, _load(kept))]  # fmt: skip
-            if (name in self.names.own or name in self.names.plain) and not self.seen(name):
-                return [*first, ast.AugAssign(target, operator, self.out(value))]
-            kept = self.temporary()
-            # The old value is read before the new one is worked out, as Python does.
-            before = self.run("settle") if self.seen(name) else self.run("before_update", _load(name))
-            return [*first, _assign(kept, self.out(value)), _do(before),
-                    ast.AugAssign(target, operator, _load(kept))]  # fmt: skip
-        if isinstance(target, ast.Subscript) and self._is_own(target.value):
-            return [ast.AugAssign(self.target(target), operator, self.out(value))]
-        kept = self.temporary()
-        return [_assign(kept, self.out(value)), _do(self.run("effects")),
-                ast.AugAssign(self.target(target), operator, _load(kept))]  # fmt: skip
+            read: ast.expr = _load(name) if name in self.names.plain else self.run("force", _load(name))
+            if self.seen(name):
+                before = self.run("settle")
+            elif name not in self.names.globals:
+                before = None if name in self.names.own else self.run("before_update", _load(old))
+        else:
+            owner, part = self.temporary(), self.temporary()
+            first.append(_assign(owner, self.now(target.value)))
+            if isinstance(target, ast.Subscript):
+                first.append(_assign(part, self.now(target.slice)))
+                read = ast.Subscript(_load(owner), _load(part), ast.Load())
+                into = ast.Subscript(_load(owner), _load(part), ast.Store())
+                if self._is_own(target.value):
+                    before = self.run("before_update", _load(old))
+            else:
+                read = ast.Attribute(_load(owner), target.attr, ast.Load())
+                into = ast.Attribute(_load(owner), target.attr, ast.Store())
+        change = ast.AugAssign(ast.Name(old, ast.Store()), operator, _load(new))
+        waits: list[ast.stmt] = [_do(before)] if before is not None else []
+        return [
+            *first,
+            _assign(old, read),
+            _assign(new, self.out(value)),
+            *waits,
+            change,
+            ast.Assign([into], _load(old)),
+        ]
 
     def do(self, value: ast.expr) -> list[ast.stmt]:
         match value:
@@ -412,8 +432,10 @@ class Emitter:
     def now(self, one: ast.expr) -> ast.expr:
         """The expression with the value that ordinary Python sees."""
         match one:
-            case ast.Constant() | ast.Lambda() | ast.GeneratorExp():
+            case ast.Constant() | ast.Lambda():
                 return one  # the names that inner code captures are never pending
+            case ast.GeneratorExp():
+                return _at(self.run("generated", one), one)
             case ast.Name(id=name):
                 if name not in self.names.locals or name in self.names.plain or name in self.names.globals:
                     return one

@@ -119,9 +119,7 @@ class Frame:
         if type(value) is list:
             return value
         value = self.force(value)
-        if type(value) in _ITERABLES or not self._speculative():
-            return value
-        return self._guarded(value)
+        return value if type(value) in _ITERABLES else self._guarded(value)
 
     def iterate_unpacked(self, value: Any) -> Iterator[Any]:
         """`iterate`, for elements that are taken apart at once: the parts of a tuple are not touched by that."""
@@ -136,7 +134,7 @@ class Frame:
     def pairs(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         """`zip` or `enumerate` right in the head of a loop."""
         if function is zip or function is enumerate:
-            return function(*[self.iterate(one) for one in args], **kwargs)
+            return _Pairs(function(*[self.iterate(one) for one in args], **kwargs))
         return self._plain(function, args, kwargs, True)
 
     def iterate_forced(self, value: Any) -> Iterator[Any]:
@@ -153,6 +151,17 @@ class Frame:
         """`escape`, once nothing before it can fail."""
         value = self.escape(value)
         self.settle()
+        return value
+
+    def generated(self, generator: Any) -> Iterator[Any]:
+        """A generator expression: what it does when it is asked for an element waits its turn."""
+        return self._guarded(generator)
+
+    def unpacked(self, value: Any) -> Any:
+        """A value about to be taken apart into names."""
+        value = self.escape(value)
+        if type(value) not in _ITERABLES:
+            self.effects()
         return value
 
     def set_of(self, parts: list[Any]) -> set[Any]:
@@ -313,8 +322,10 @@ class Frame:
         args = tuple([self.escape(one) for one in args])
         if kwargs:
             kwargs = {name: self.escape(one) for name, one in kwargs.items()}
-        if may_have_effects and self._speculative() and why_impure(function) is not None:
-            self.effects()
+        if self._speculative():
+            acts = may_have_effects and why_impure(function) is not None
+            if acts or any(map(_may_act, args)) or any(map(_may_act, kwargs.values())):
+                self.effects()
         return function(*args, **kwargs)
 
     def issue(self, name: str, submit: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any], args: tuple[Any, ...],
@@ -516,6 +527,30 @@ class Frame:
                     parent.inner.remove(self)
 
 
+def _may_act(value: Any) -> bool:
+    """Whether a function may, by using an argument, run code that has effects."""
+    kind = type(value)
+    if kind in SCALARS:
+        return False
+    if kind is list or kind is tuple:
+        return any(callable(one) and why_impure(one) is not None for one in value if type(one) not in SCALARS)
+    if hasattr(kind, "__next__"):
+        return kind not in _ITERABLES
+    return callable(value) and why_impure(value) is not None
+
+
+class _Pairs:
+    """What a loop over `zip` or `enumerate` runs over; what they take from is looked at already."""
+
+    __slots__ = ("made",)
+
+    def __init__(self, made: Any) -> None:
+        self.made = made
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.made)
+
+
 def _chain(made: Future[Any], into: Future[Any]) -> None:
     """Settle `into` with the result of the `Value` that `made` gives."""
     error = made.exception()
@@ -532,7 +567,7 @@ def _chain(made: Future[Any], into: Future[Any]) -> None:
 
 _ITERABLES: frozenset[type] = frozenset(
     {list, tuple, dict, set, frozenset, str, bytes, range, type({}.keys()), type({}.values()), type({}.items()),
-     enumerate, zip, reversed, type(reversed([])), type(iter([])), type(iter(())), type(iter({})), type(iter(""))}
+     type(reversed([])), type(iter([])), type(iter(())), type(iter({})), type(iter("")), _Pairs}
 )  # fmt: skip
 _KEEP_NOTHING: frozenset[int] = frozenset(
     map(id, (len, str, int, float, bool, repr, isinstance, issubclass, abs, round, ord, chr, callable, hash, format))

@@ -55,7 +55,12 @@ class Task:
 
     def help(self) -> None:
         """Run the task here if nobody has begun it and nothing it needs is missing."""
-        if self._unclaimed and not self.alone and all(one.done() and one.exception() is None for one in self.needs) and self.claim():
+        if (
+            self._unclaimed
+            and not self.alone
+            and all(one.done() and one.exception() is None for one in self.needs)
+            and self.claim()
+        ):
             self.run()
 
     def start(self, pool: Pool) -> None:
