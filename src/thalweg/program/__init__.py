@@ -11,7 +11,7 @@ from thalweg.program.actor import Actor, Exchange, exchanges
 from thalweg.program.budget import Budget, Ledger, Spent, metered
 from thalweg.program.events import Done, Event, Finished, Partial, Started, Token
 from thalweg.program.flow import Flow, flow
-from thalweg.program.human import Inbox, Terminal, approve, ask
+from thalweg.program.human import Inbox, Question, Terminal, answer, approve, ask, questions
 from thalweg.program.labels import (
     Conservative,
     Entry,
@@ -43,8 +43,11 @@ from thalweg.program.proposers import (
 )
 from thalweg.program.purity import pure
 from thalweg.program.repair import Outcome, Repair, Trial
+from thalweg.program.run import Run, RunInfo, resume, runs
+from thalweg.program.run_events import Failed
 from thalweg.program.score import Score, Verdict
 from thalweg.program.session import Session, configure, current, using
+from thalweg.program.settling import settle
 from thalweg.program.signature import Signature
 from thalweg.program.store import Call, Store
 from thalweg.program.strategy import Demonstration, Direct, Parameters, Strategy, show_inputs
@@ -53,11 +56,12 @@ from thalweg.program.value import Failure, Value, gather
 
 __all__ = [
     "Actor", "Budget", "Call", "Candidate", "ChoiceProposer", "Conservative", "Demonstration", "Direct", "Done",
-    "Entry", "Event", "Evidence", "Exchange", "ExhaustiveProposer", "Failure", "Finished", "Flow", "Inbox",
-    "Introspection", "Knn", "Label", "Labelled", "Lattice", "Learned", "Ledger", "NeighbourProposer", "Origin",
-    "Outcome", "Parameters", "Partial", "Permissive", "Propagated", "Propagator", "Proposer", "Rendered", "Repair",
-    "SamplingProposer", "Score", "ScriptedProposer", "Session", "Signature", "Spent", "Started", "State", "Store",
-    "Strategy", "Terminal", "Token", "Tool", "Trial", "Value", "Verdict", "approve", "ask", "check_sink",
-    "configure", "current", "exchanges", "flow", "gather", "labelled", "learned", "metered", "pure", "show_inputs",
-    "tool", "tune_threshold", "using",
+    "Entry", "Event", "Evidence", "Exchange", "ExhaustiveProposer", "Failed", "Failure", "Finished", "Flow",
+    "Inbox", "Introspection", "Knn", "Label", "Labelled", "Lattice", "Learned", "Ledger", "NeighbourProposer",
+    "Origin", "Outcome", "Parameters", "Partial", "Permissive", "Propagated", "Propagator", "Proposer", "Question",
+    "Rendered", "Repair", "Run", "RunInfo", "SamplingProposer", "Score", "ScriptedProposer", "Session", "Signature",
+    "Spent", "Started", "State", "Store", "Strategy", "Terminal", "Token", "Tool", "Trial", "Value", "Verdict",
+    "answer", "approve", "ask", "check_sink", "configure", "current", "exchanges", "flow", "gather", "labelled",
+    "learned", "metered", "pure", "questions", "resume", "runs", "settle", "show_inputs", "tool", "tune_threshold",
+    "using",
 ]  # fmt: skip

@@ -19,7 +19,8 @@ from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from weakref import WeakValueDictionary
 
 from thalweg.errors import FlowError, StateMismatch, TypeNotSupported
 from thalweg.program import state as states
@@ -37,8 +38,13 @@ from thalweg.program.compile.explain import Explanation, explain
 from thalweg.program.compile.lazy import SCALARS, leaves, materialise, snapshot
 from thalweg.program.compile.resolve import scope_of
 from thalweg.program.events import Done, Event, Finished, Started
-from thalweg.program.ir import FlowIR, NoSource
+from thalweg.program.interpret import collecting, in_play, labelled_run
+from thalweg.program.ir import CallGraph, FlowIR, Graph, NoSource, call_graph
+from thalweg.program.ir.callees import resolver
+from thalweg.program.ir.digests import identities
+from thalweg.program.ir.listings import listing
 from thalweg.program.journal import Scope, Ticket, inside, scope_in_force
+from thalweg.program.labels import BOTTOM, Labelled
 from thalweg.program.learned import Learned, _in_thread
 from thalweg.program.mapping import map_rows
 from thalweg.program.purity import reads_only, why_impure
@@ -47,6 +53,9 @@ from thalweg.program.store import Call
 from thalweg.program.strategy import Parameters
 from thalweg.program.types import jsonable
 from thalweg.program.value import Failure, Value
+
+if TYPE_CHECKING:
+    from thalweg.program.run import Run
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,6 +72,7 @@ class Flow(Generic[P, T]):
     function: Callable[P, T]
     own: Session = _NOTHING
     bound: Mapping[object, Parameters] = field(default_factory=dict)
+    returns_at_most: Any = None  # the highest label its result may carry (None: any)
 
     def __post_init__(self) -> None:
         for name in functools.WRAPPER_ASSIGNMENTS:
@@ -114,12 +124,18 @@ class Flow(Generic[P, T]):
         started = time.time()
         error: BaseException | None = None
         result: Any = None
-        body = None if _eager.get() else self.compiled
-        inner = frame.scope if frame is not None else scope.child(ticket.path)
+        labels = labelled_run(self, args, kwargs)
+        if labels is not None:
+            args, kwargs = labels.args, labels.kwargs
+        body = None if _eager.get() or labels is not None else self.compiled
+        inner = frame.scope if frame is not None else scope.child(ticket.path, self.function)
         if body is not None and frame is None:
             frame = Frame(inner, scope.frame, ticket.position)
         try:
             with inside(inner):
+                if labels is not None:
+                    result = labels.run(inner, scope, ticket)
+                    return result
                 if body is None or frame is None:
                     result = self.function(*args, **kwargs)
                     return asyncio.run(result) if self.is_async else result
@@ -162,7 +178,7 @@ class Flow(Generic[P, T]):
 
     def __thalweg_begin__(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], line: int) -> Any:
         """A call by compiled code: aside, where nobody could tell, or else here and now."""
-        if self.is_async or _eager.get() or self.compiled is None:
+        if self.is_async or _eager.get() or in_play(self, args, kwargs) or self.compiled is None:
             return frame._plain(self.__call__, args, kwargs, True)
         frame._go_on()
         if frame.depth > sys.getrecursionlimit() // 4:
@@ -182,7 +198,7 @@ class Flow(Generic[P, T]):
         )  # fmt: skip
         ticket = frame.scope.begin(self.name)
         ticket.line = line
-        child = Frame(frame.scope.child(ticket.path), frame, ticket.position)
+        child = Frame(frame.scope.child(ticket.path, self.function), frame, ticket.position)
         frame.inner.append(child)
 
         def run() -> T:
@@ -201,8 +217,8 @@ class Flow(Generic[P, T]):
         task.start(BODIES)
         return pending
 
-    def _reads_only(self, parameter: str) -> bool:
-        return reads_only(self.function, parameter)
+    def _reads_only(self, parameter: str, deep: bool) -> bool:
+        return reads_only(self.function, parameter, deep=deep)
 
     @functools.cached_property
     def is_async(self) -> bool:
@@ -227,6 +243,51 @@ class Flow(Generic[P, T]):
             warnings.warn(f"{error}", RuntimeWarning, stacklevel=3)
             return None
 
+    def to_json(self) -> dict[str, Any]:
+        """The flow as readable JSON data. Raises `FlowError` where its source is not to be had."""
+        return self.ir.to_json()
+
+    @staticmethod
+    def from_json(
+        data: Mapping[str, Any], tools: Iterable[Any] | Mapping[str, Any] = (), *, trusted: bool = False
+    ) -> Flow[Any, Any]:
+        """The flow that JSON data describes, run with `tools` as the only names outside itself.
+
+        Args:
+            tools: learned functions, flows, tools and classes it may use, listed or by name.
+            trusted: the data may use opaque statements and every builtin.
+
+        Raises:
+            FlowError: the data is no flow, or uses what it may not, with the place.
+        """
+        return Flow.from_ir(FlowIR.from_json(dict(data)), tools, trusted=trusted)
+
+    @staticmethod
+    def from_ir(ir: FlowIR, tools: Iterable[Any] | Mapping[str, Any] = (), *, trusted: bool = False) -> Flow[Any, Any]:
+        """The same for a `FlowIR`, for example a changed one: ``Flow.from_ir(f.ir.replace(...), tools)``."""
+        from thalweg.program.from_data import function_of
+
+        function = function_of(ir, tools, trusted=trusted)
+        made: Flow[Any, Any] = Flow(function)
+        function.__globals__[function.__name__] = made  # recursion goes through the flow
+        return made
+
+    def graph(self) -> Graph:
+        """Control and data flow, to be drawn: ``.mermaid()``, ``.svg()``."""
+        return self.ir.graph(resolver(self.function))
+
+    def call_graph(self) -> CallGraph:
+        """What the flow calls, how often at least and at most, and what must wait for what."""
+        return call_graph(self)
+
+    def digest(self) -> str:
+        """Equal for flows that do the same, whatever their names and layout are."""
+        return self.ir.digest(identities(self.function))
+
+    def listing(self) -> str:
+        """The flow as numbered text, with what it calls."""
+        return listing(self.ir, resolver(self.function))
+
     def explain(self) -> Explanation:
         """What overlaps in this flow, what waits, and why."""
         return explain(self.function, lambda: self.ir)
@@ -240,13 +301,49 @@ class Flow(Generic[P, T]):
                 f"`{self.name}` was submitted {DEEPEST} flows deep ({place[1].path[:80]}...).",
                 "A flow that submits itself needs a case in which it does not.",
             )
-        task = Task(lambda: self._run(place, args, kwargs), alone=self.is_async)
+        value: Value[T]
+
+        def run() -> T:
+            with collecting() as label:
+                result = self._run(place, args, kwargs)
+            value.label = label[0] if label else value.label
+            return result
+
+        task = Task(run, alone=self.is_async)
+        value = Value(task.future, path=place[1].path, before_wait=lambda: _before_wait(task, place))
         task.start(BODIES)
-        return Value(task.future, path=place[1].path, before_wait=lambda: _before_wait(task, place))
+        return value
 
     async def acall(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The result, from async code."""
         return await self.submit(*args, **kwargs)
+
+    def labelled(self, *args: P.args, **kwargs: P.kwargs) -> Labelled[T]:
+        """The result with its label: ``summary = triage.labelled(tw.labelled(mail, "web"))``. Bottom where no label is
+        in play. Raises `FlowViolation` like any run."""
+        with collecting() as label:
+            result = self._run(None, args, kwargs)
+        return Labelled(result, label[0] if label else BOTTOM)
+
+    def start(self, *args: Any, id: str | None = None, **kwargs: Any) -> Run[T]:
+        """Begin a durable run in the background: every step is recorded, and `tw.resume(id)` goes on after any end of
+        the process. The same id with the same flow and inputs is the same run, found again.
+
+        Args:
+            id: names the run (default: a new one). A parameter of the flow that is called `id` goes by position.
+
+        Raises `DataError` naming an input that cannot be written down, `NonDeterminism` when the id belongs to a run
+        of another flow or other inputs.
+        """
+        from thalweg.program.run import start
+
+        return start(self, args, kwargs, id)
+
+    def resume(self, id: str) -> Run[T]:
+        """Go on with a durable run of this flow (see `tw.resume`)."""
+        from thalweg.program.run import resume
+
+        return resume(id, self)
 
     def map(self, rows: Iterable[Any], *more: Iterable[Any], fail_fast: bool = False) -> list[T | Failure]:
         """Results in order; rows run side by side and their calls are batched (see `Learned.map`)."""
@@ -382,15 +479,25 @@ def flow(function: Callable[P, T], /) -> Flow[P, T]: ...
 @overload
 def flow(**said: Any) -> Callable[[Callable[P, T]], Flow[P, T]]: ...
 def flow(function: Callable[P, T] | None = None, /, **said: Any) -> Any:
-    """Make a function a flow. Bare (``@flow``) or with settings for everything inside (``@flow(seed=1)``)."""
+    """Make a function a flow. Bare (``@flow``), with settings for everything inside (``@flow(seed=1)``), or with the
+    highest label that its result may carry (``@flow(returns_at_most=tw.Label("wiki"))``)."""
     if function is None:
+        most = said.pop("returns_at_most", None)
         own = settings(**said)
-        return lambda function: Flow(function, own)
+        return lambda function: _registered(Flow(function, own, returns_at_most=most))
     if not inspect.isfunction(function):
         raise TypeError(f"@flow takes a function, not {function!r}")
     with suppress(NoSource):  # it runs eagerly then; calling it says so
         ir_of(function)
-    return Flow(function)
+    return _registered(Flow(function))
+
+
+FLOWS: WeakValueDictionary[str, Flow[..., Any]] = WeakValueDictionary()  # by "module:qualname", for resumed runs
+
+
+def _registered(made: Flow[..., Any]) -> Flow[..., Any]:
+    FLOWS[f"{made.function.__module__}:{made.function.__qualname__}"] = made
+    return made
 
 
 _waiting: dict[str, str] = {}  # place of code that waits -> place of what it waits for

@@ -38,6 +38,10 @@ class Session:
         store: folder of the store (default ``.thalweg`` in the working directory).
         concurrency: rows of a flow run side by side (default: twice the model's streams).
         progress: show progress bars (default: when standard error is a terminal).
+        human: who answers `tw.ask` and `tw.approve`: `Terminal()`, `Inbox()`, or a function from `Question` to an
+            answer (default: the terminal where there is one, else the inbox).
+        labels: a `Propagator`, which finds the labels of learned calls; flows then run with labels (default: where
+            labels are in play, with the join of what a call read).
     """
 
     model: Any = None
@@ -54,6 +58,8 @@ class Session:
     store: Any = None
     concurrency: int | None = None
     progress: bool | None = None
+    human: Any = None
+    labels: Any = None
 
     def over(self, below: Session) -> Session:
         """These settings, those of `below` where nothing is said here."""
@@ -221,5 +227,6 @@ def in_force() -> list[tuple[str, Any, str]]:
 _DEFAULTS = {
     "model": DEFAULT_MODEL, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "seed": 0, "max_tokens": 512,
     "overflow": "error", "mode": "model", "strategy": "direct", "cache": True, "journal": True, "store": ".thalweg",
-    "concurrency": "2 x streams", "progress": "on a terminal",
+    "concurrency": "2 x streams", "progress": "on a terminal", "human": "terminal or inbox",
+    "labels": "join, where labels are in play",
 }  # fmt: skip

@@ -235,7 +235,7 @@ class Tool(Generic[P, T]):
             raise
         except BaseException as error:
             raise ToolError(
-                f"The tool `{self.name}` left with {type(error).__name__}({error}), which is no exception{user_line()}.",
+                f"The tool `{self.name}` left with {type(error).__name__}({error}), no exception{user_line()}.",
                 "Let it raise an Exception, or return a value that says what happened.",
             ) from error
 

@@ -33,6 +33,12 @@ def compile_source(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled(function, read(function))
 
 
+def remember(function: Callable[..., Any], ir: FlowIR) -> None:
+    """Keep the IR of a function that was made from it."""
+    with _lock:
+        _read[function.__code__] = ir
+
+
 def ir_of(function: Callable[..., Any]) -> FlowIR:
     """The IR of a function, read once for each piece of code. Raises `NoSource`, `FlowError`."""
     code = function.__code__
@@ -52,5 +58,5 @@ def ir_of(function: Callable[..., Any]) -> FlowIR:
 
 __all__ = [
     "Abandoned", "BODIES", "Frame", "Pending", "Task", "arguments_may_run_aside", "compile_flow",
-    "compile_source", "ir_of", "source",
+    "compile_source", "ir_of", "remember", "source",
 ]  # fmt: skip

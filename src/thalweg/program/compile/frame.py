@@ -33,7 +33,7 @@ from thalweg.program.compile.lazy import (
 )
 from thalweg.program.compile.tasks import LATER, Task
 from thalweg.program.journal import GATE, Scope
-from thalweg.program.purity import why_impure
+from thalweg.program.purity import reads_state, why_impure, why_impure_call
 
 
 class Abandoned(BaseException):
@@ -323,9 +323,11 @@ class Frame:
         if kwargs:
             kwargs = {name: self.escape(one) for name, one in kwargs.items()}
         if self._speculative():
-            acts = may_have_effects and why_impure(function) is not None
+            acts = may_have_effects and why_impure_call(function, args, kwargs) is not None
             if acts or any(map(_may_act, args)) or any(map(_may_act, kwargs.values())):
                 self.effects()
+            elif reads_state(function) is not None:
+                self.reads()
         return function(*args, **kwargs)
 
     def issue(self, name: str, submit: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any], args: tuple[Any, ...],

@@ -1,9 +1,15 @@
 """`FlowIR`: a flow as data, to be run, read, changed, searched, saved and analysed.
 
-Lives here: the nodes (`nodes.py`) and the reading of a Python function into them (`reader.py`). One node a statement;
-a new kind of statement is a class in `nodes.py`, a case in `reader.py` and one in each place that walks over kinds.
-May import `thalweg.errors` only, so that everything in `program` may use it.
+Lives here: the nodes (`nodes.py`), the reading of a Python function into them (`reader.py`), JSON (`codec.py`), Python
+text (`source.py`), safety of what came as data (`checks.py`), identity (`digests.py`), changes (`edit.py`), the listing
+(`listings.py`), data flow (`dataflow.py`) and what is drawn (`graphs.py`, `svg.py`) and counted (`calls.py`) from it.
+One node a statement; a new kind of statement is a class in `nodes.py`, a case in `reader.py`, and one in each place
+that walks over kinds. Imports nothing of `program` when it is loaded, so that everything there may use it; what only
+analyses need is imported when it is first asked for.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from thalweg.program.ir.nodes import (
     Assert,
@@ -33,8 +39,61 @@ from thalweg.program.ir.nodes import (
 )
 from thalweg.program.ir.reader import NoSource, read, read_source
 
+if TYPE_CHECKING:
+    from thalweg.program.ir.callees import Callee, Resolver, resolver
+    from thalweg.program.ir.calls import CallGraph, CallSite, call_graph
+    from thalweg.program.ir.checks import SAFE_BUILTINS, SAFE_LIBRARY, check
+    from thalweg.program.ir.codec import from_json, to_json
+    from thalweg.program.ir.counts import Bounds, Count
+    from thalweg.program.ir.digests import digest, identities
+    from thalweg.program.ir.edit import call, delete, find, insert, name, replace
+    from thalweg.program.ir.graphs import Graph, GraphEdge, GraphNode, graph
+    from thalweg.program.ir.listings import listing
+    from thalweg.program.ir.source import completed, to_source
+
+_LAZY = {
+    "Bounds": "counts", "CallGraph": "calls", "CallSite": "calls", "Callee": "callees", "Count": "counts", "Graph":
+    "graphs", "GraphEdge": "graphs", "GraphNode": "graphs", "Resolver": "callees", "SAFE_BUILTINS": "checks",
+    "SAFE_LIBRARY": "checks", "call": "edit", "call_graph": "calls", "check": "checks", "completed": "source",
+    "delete": "edit", "digest": "digests", "find": "edit", "from_json": "codec", "graph": "graphs", "identities":
+    "digests", "insert": "edit", "listing": "listings", "name": "edit", "replace": "edit", "resolver": "callees",
+    "to_json": "codec", "to_source": "source",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+
+
+_LATER = {
+    "callees": "Callee Resolver resolver",
+    "calls": "CallGraph CallSite call_graph",
+    "checks": "SAFE_BUILTINS SAFE_LIBRARY check",
+    "codec": "from_json to_json",
+    "counts": "Bounds Count",
+    "digests": "digest identities",
+    "edit": "call delete find insert name replace",
+    "graphs": "Graph GraphEdge GraphNode graph",
+    "listings": "listing",
+    "source": "completed to_source",
+}
+_HOME = {name: module for module, names in _LATER.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return found
+
+
 __all__ = [
-    "Assert", "Assign", "Body", "Break", "Case", "Continue", "Do", "Entered", "Expression", "FlowIR", "For", "Handler",
-    "If", "Match", "Node", "NoSource", "Parameter", "Pass", "Python", "Raise", "Return", "Try", "Update", "While",
-    "With", "read", "read_source",
+    "Assert", "Assign", "Body", "Bounds", "Break", "CallGraph", "CallSite", "Callee", "Case", "Continue", "Count", "Do",
+    "Entered", "Expression", "FlowIR", "For", "Graph", "GraphEdge", "GraphNode", "Handler", "If", "Match", "Node",
+    "NoSource", "Parameter", "Pass", "Python", "Raise", "Resolver", "Return", "SAFE_BUILTINS", "SAFE_LIBRARY", "Try",
+    "Update", "While", "With", "call", "call_graph", "check", "completed", "delete", "digest", "find", "from_json",
+    "graph", "identities", "insert", "listing", "name", "read", "read_source", "replace", "resolver", "to_json",
+    "to_source",
 ]  # fmt: skip

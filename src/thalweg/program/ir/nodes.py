@@ -252,6 +252,68 @@ class FlowIR:
         """Every statement with its site, in program order. Sites read ``3.body.0``: static, stable names of places."""
         yield from _walk("", self.body)
 
+    # What can be done with a flow as data; each method is the function of its name in the file of that concern.
+
+    def to_json(self) -> dict[str, Any]:
+        """Readable JSON data; `from_json` gives an equal flow back."""
+        from thalweg.program.ir.codec import to_json
+
+        return to_json(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> FlowIR:
+        """The flow that JSON data describes. Raises `FlowError` naming the place."""
+        from thalweg.program.ir.codec import from_json
+
+        return from_json(data)
+
+    def to_source(self) -> str:
+        """The flow as Python text."""
+        from thalweg.program.ir.source import to_source
+
+        return to_source(self)
+
+    def digest(self, resolve: Any = None) -> str:
+        """Equal for flows that differ in names, layout and comments only (see `digests.py`)."""
+        from thalweg.program.ir.digests import digest
+
+        return digest(self, resolve)
+
+    def find(self, pattern: Any) -> list[Any]:
+        """Where a pattern (`call("reason")`, a kind of node, a site) stands."""
+        from thalweg.program.ir.edit import find
+
+        return find(self, pattern)
+
+    def replace(self, pattern: Any, by: Any) -> FlowIR:
+        """A copy with every match replaced: ``ir.replace(call("reason"), call("reason_twice"))``."""
+        from thalweg.program.ir.edit import replace
+
+        return replace(self, pattern, by)
+
+    def insert(self, site: str, node: Any, before: bool = False) -> FlowIR:
+        """A copy with statements inserted after (or before) a site."""
+        from thalweg.program.ir.edit import insert
+
+        return insert(self, site, node, before)
+
+    def delete(self, site: str) -> FlowIR:
+        """A copy without the statement at a site."""
+        from thalweg.program.ir.edit import delete
+
+        return delete(self, site)
+
+    def graph(self, resolve: Any = None) -> Any:
+        """Control and data flow, with `.mermaid()` and `.svg()`."""
+        from thalweg.program.ir.graphs import graph
+
+        return graph(self, resolve)
+
+    def __str__(self) -> str:
+        from thalweg.program.ir.listings import listing
+
+        return listing(self)
+
     def __getitem__(self, site: str) -> Node:
         for found, node in self.walk():
             if found == site:

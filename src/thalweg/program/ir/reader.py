@@ -71,19 +71,19 @@ def read(function: Callable[..., Any]) -> FlowIR:
     )
 
 
-def read_source(source: str, name: str | None = None) -> FlowIR:
+def read_source(source: str, name: str | None = None, *, file: str = "<source>") -> FlowIR:
     """The IR of the (only, or named) function in a piece of source text."""
     module = ast.parse(source)
     found = [one for one in module.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
     tree = next((one for one in found if name in (None, one.name)), None)
     if tree is None:
         raise FlowError(f"The source has no function {name or ''}.", "Give the text of one `def`.")
-    _refuse(tree, tree.name, "<source>")
+    _refuse(tree, tree.name, file)
     body, doc = list(tree.body), ast.get_docstring(tree, clean=False)
     returns = Expression.of(tree.returns) if tree.returns else None
     rest = _body(body[1:] if doc is not None else body) or (Pass(line=tree.lineno),)
     is_async = isinstance(tree, ast.AsyncFunctionDef)
-    return FlowIR(tree.name, _parameters(tree.args), rest, returns, is_async, doc, "<source>", tree.lineno)
+    return FlowIR(tree.name, _parameters(tree.args), rest, returns, is_async, doc, file, tree.lineno)
 
 
 def _definition(function: Callable[..., Any]) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef, str]:

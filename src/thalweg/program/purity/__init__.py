@@ -1,11 +1,16 @@
-"""What plain Python code does to the world and to its arguments, found by reading it.
+"""Purity: what plain Python inside a flow may do to the world.
 
-`why_impure` (effects.py): why calling something may have an effect. `reads_only` (sharing.py): whether a function
-leaves an argument as it is and keeps nothing of it. `pure` promises what cannot be seen. Both err on the safe side, as
-a flow that overlaps wrongly would be the worst of failures. Knows the library's own callables by their attributes only.
+Calls of learned functions run ahead of the program; plain Python may only follow them if it is pure, and waits for all
+that is before it otherwise. `why_impure` asks of a callable, `why_impure_call` of one call,
+`reads_only` of one argument,
+`reads_state` of the globals; `pure` is the author's promise. A function is read as source (`source.py`),
+run on abstract
+values (`body.py`, `statements.py`, `expressions.py`,
+`calls.py`) and kept as a summary (`analysis.py`); what is known of
+Python's own functions is in `known.py`. Imports nothing of the library.
 """
 
-from thalweg.program.purity.effects import pure, why_impure
-from thalweg.program.purity.sharing import reads_only
+from thalweg.program.purity.house import pure
+from thalweg.program.purity.verdict import reads_only, reads_state, why_impure, why_impure_call
 
-__all__ = ["pure", "reads_only", "why_impure"]
+__all__ = ["pure", "reads_only", "reads_state", "why_impure", "why_impure_call"]
