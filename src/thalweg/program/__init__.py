@@ -9,6 +9,7 @@ To change how calls are asked, write a `Strategy`; to add an output type, see `t
 
 from thalweg.program.actor import Actor, Exchange, exchanges
 from thalweg.program.budget import Budget, Ledger, Spent, metered
+from thalweg.program.choices import choice, integer, permutation, real, subset, text
 from thalweg.program.events import Done, Event, Finished, Partial, Started, Token
 from thalweg.program.flow import Flow, flow
 from thalweg.program.human import Inbox, Question, Terminal, answer, approve, ask, questions
@@ -49,6 +50,7 @@ from thalweg.program.score import Score, Verdict
 from thalweg.program.session import Session, configure, current, using
 from thalweg.program.settling import settle
 from thalweg.program.signature import Signature
+from thalweg.program.space import Genome, Space, space
 from thalweg.program.store import Call, Store
 from thalweg.program.strategy import Demonstration, Direct, Parameters, Strategy, show_inputs
 from thalweg.program.tool import Tool, tool
@@ -57,11 +59,11 @@ from thalweg.program.value import Failure, Value, gather
 __all__ = [
     "Actor", "Budget", "Call", "Candidate", "ChoiceProposer", "Conservative", "Demonstration", "Direct", "Done",
     "Entry", "Event", "Evidence", "Exchange", "ExhaustiveProposer", "Failed", "Failure", "Finished", "Flow",
-    "Inbox", "Introspection", "Knn", "Label", "Labelled", "Lattice", "Learned", "Ledger", "NeighbourProposer",
-    "Origin", "Outcome", "Parameters", "Partial", "Permissive", "Propagated", "Propagator", "Proposer", "Question",
-    "Rendered", "Repair", "Run", "RunInfo", "SamplingProposer", "Score", "ScriptedProposer", "Session", "Signature",
-    "Spent", "Started", "State", "Store", "Strategy", "Terminal", "Token", "Tool", "Trial", "Value", "Verdict",
-    "answer", "approve", "ask", "check_sink", "configure", "current", "exchanges", "flow", "gather", "labelled",
-    "learned", "metered", "pure", "questions", "resume", "runs", "settle", "show_inputs", "tool", "tune_threshold",
-    "using",
+    "Genome", "Inbox", "Introspection", "Knn", "Label", "Labelled", "Lattice", "Learned", "Ledger",
+    "NeighbourProposer", "Origin", "Outcome", "Parameters", "Partial", "Permissive", "Propagated", "Propagator",
+    "Proposer", "Question", "Rendered", "Repair", "Run", "RunInfo", "SamplingProposer", "Score", "ScriptedProposer",
+    "Session", "Signature", "Space", "Spent", "Started", "State", "Store", "Strategy", "Terminal", "Token", "Tool",
+    "Trial", "Value", "Verdict", "answer", "approve", "ask", "check_sink", "choice", "configure", "current",
+    "exchanges", "flow", "gather", "integer", "labelled", "learned", "metered", "permutation", "pure", "questions",
+    "real", "resume", "runs", "settle", "show_inputs", "space", "subset", "text", "tool", "tune_threshold", "using",
 ]  # fmt: skip

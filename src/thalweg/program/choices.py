@@ -142,6 +142,11 @@ def in_force(assignment: Assignment | None) -> Iterator[None]:
         _assigned.reset(token)
 
 
+def is_assigned() -> bool:
+    """Whether any assignment is in force."""
+    return _assigned.get() is not None
+
+
 def filled(function: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """What is assigned to parameters of `function` whose default is a marker and which the caller left out.
 

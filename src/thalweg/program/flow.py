@@ -15,7 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from weakref import WeakValueDictionary
 
 from thalweg.errors import FlowError, StateMismatch, TypeNotSupported
 from thalweg.program import state as states
+from thalweg.program.choices import filled, is_assigned, settings_of
 from thalweg.program.compile import (
     BODIES,
     Abandoned,
@@ -49,6 +50,8 @@ from thalweg.program.learned import Learned, _in_thread
 from thalweg.program.mapping import map_rows
 from thalweg.program.purity import reads_only, why_impure
 from thalweg.program.session import Session, current, model_in_force, settings, store_in_force, using
+from thalweg.program.space import Genome
+from thalweg.program.space import binding as choosing
 from thalweg.program.store import Call
 from thalweg.program.strategy import Parameters
 from thalweg.program.types import jsonable
@@ -72,6 +75,7 @@ class Flow(Generic[P, T]):
     function: Callable[P, T]
     own: Session = _NOTHING
     bound: Mapping[object, Parameters] = field(default_factory=dict)
+    chosen: Genome | None = None
     returns_at_most: Any = None  # the highest label its result may carry (None: any)
 
     def __post_init__(self) -> None:
@@ -112,9 +116,28 @@ class Flow(Generic[P, T]):
         return scope, scope.begin(self.name)
 
     def _run(self, place: tuple[Scope, Ticket] | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-        with using(**_said(self.own)) if self.own is not _NOTHING else nullcontext(), states.binding(self.bound):
+        with self._in_force():
             scope, ticket = place or self._place()
-            return self._execute(scope, ticket, args, kwargs)
+            return self._execute(scope, ticket, args, self._with_choices(args, kwargs))
+
+    @contextmanager
+    def _in_force(self) -> Iterator[None]:
+        """This flow's settings, parameters and choices."""
+        own = self.own
+        if assigned := settings_of(self):
+            own = settings(**assigned).over(own)
+        with (
+            using(**_said(own)) if own is not _NOTHING else nullcontext(),
+            states.binding(self.bound),
+            choosing(self.chosen) if self.chosen is not None else nullcontext(),
+        ):
+            yield
+
+    def _with_choices(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Keyword arguments, with what is assigned to defaults that are choices left open."""
+        if not is_assigned():
+            return kwargs
+        return {**filled(self.function, self.signature.bind(*args, **kwargs).arguments), **kwargs}
 
     def _execute(self, scope: Scope, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any],
                  frame: Frame | None = None) -> T:  # fmt: skip
@@ -206,8 +229,8 @@ class Flow(Generic[P, T]):
                 raise Abandoned
             ready = tuple([materialise(one) for one in args])
             named = {name: materialise(one) for name, one in kwargs.items()}
-            with using(**_said(self.own)) if self.own is not _NOTHING else nullcontext(), states.binding(self.bound):
-                return self._execute(frame.scope, ticket, ready, named, child)
+            with self._in_force():
+                return self._execute(frame.scope, ticket, ready, self._with_choices(ready, named), child)
 
         task = Task(run, needs)
         pending = Pending(
@@ -415,8 +438,10 @@ class Flow(Generic[P, T]):
         with states.binding(self.bound):
             return states.state_of(self.learned())
 
-    def bind(self, state: Mapping[str, Any]) -> Flow[P, T]:
-        """A copy that runs with the parameters in `state`."""
+    def bind(self, state: Mapping[str, Any] | Genome) -> Flow[P, T]:
+        """A copy that runs with the parameters in `state`, or with the choices of a genome of its space."""
+        if isinstance(state, Genome):
+            return replace(self.bind(state.state), chosen=state)
         functions = self.learned()
         parts: dict[str, dict[str, Any]] = {}
         for key, value in state.items():

@@ -122,7 +122,7 @@ class Scope:
             ticket.position = frame.count
             frame.count += 1
             if frame.open:
-                frame.begun.append((ticket.position, function))
+                frame.begun.append((ticket, function))
                 ticket.tracked = True
             elif frame.parent is not None:
                 ticket.tracked = frame._speculative()

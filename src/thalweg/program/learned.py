@@ -23,6 +23,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from thalweg.errors import ContextOverflow, ModelError, TypeNotSupported, UnsupportedByBackend
 from thalweg.models.request import Answer, Format, Request, Sampling
 from thalweg.program import state as states
+from thalweg.program.choices import settings_of
 from thalweg.program.events import Done, Event, Finished, Partial, Started, Token, partial_value
 from thalweg.program.journal import Ticket, submit_call
 from thalweg.program.mapping import map_rows
@@ -286,7 +287,11 @@ class Learned(Generic[P, T]):
 
     def _session(self) -> Session:
         session = current()
-        return self.own.over(session) if self.own is not _NOTHING else session
+        if self.own is not _NOTHING:
+            session = self.own.over(session)
+        if assigned := settings_of(self.origin):  # choices left open in its settings
+            session = settings(**assigned).over(session)
+        return session
 
     def _submit(
         self,

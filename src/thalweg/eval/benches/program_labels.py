@@ -252,3 +252,43 @@ def _interval(hits: Sequence[bool]) -> str:
     middle = (_share(hits) + z * z / (2 * n)) / (1 + z * z / n)
     reach = z / (1 + z * z / n) * math.sqrt(_share(hits) * (1 - _share(hits)) / n + z * z / (4 * n * n))
     return f"95 %: {middle - reach:.2f} to {middle + reach:.2f}"
+
+
+# -- attacks on flows ---------------------------------------------------------------------------------------------
+
+
+def _attacks() -> list[Figure]:
+    """Flows that try to bring a secret to a public sink, and flows that rightly reach one (see `label_attacks`).
+
+    Baseline: the same flows where the sinks say nothing of labels, so that nothing is checked.
+    """
+    from thalweg.errors import FlowViolation
+    from thalweg.eval.benches import label_attacks as suite
+
+    def reaching(one: Any) -> int:
+        """With how many secrets the sink accepted anything."""
+        return sum(bool(suite.run_attack(one, secret).sent) for secret in suite.SECRETS)
+
+    through = completed = 0
+    with tw.using(mode="python", cache=False, journal=False):
+        escaped = [one.name for one in suite.ATTACKS if suite.escapes(one)]
+        public = suite.publish.accepts
+        object.__setattr__(suite.publish, "accepts", None)
+        try:
+            through = sum(reaching(one) > 0 for one in suite.ATTACKS)
+        finally:
+            object.__setattr__(suite.publish, "accepts", public)
+        for one in suite.BENIGN:
+            try:
+                for secret in suite.SECRETS:
+                    suite.reset(secret)
+                    one(labelled(secret, "hr"))
+                completed += 1
+            except FlowViolation:
+                continue
+    attacks, benign = len(suite.ATTACKS), len(suite.BENIGN)
+    note = f"{len(suite.SECRETS)} secrets each; baseline: flows in which something reaches an unguarded sink"
+    return [
+        Figure(NAME, "attacks: escapes", float(len(escaped)), float(through), None, "flows", attacks, note),
+        Figure(NAME, "attacks: benign flows completed", float(completed), None, None, "flows", benign, "none is stopped"),
+    ]

@@ -32,7 +32,7 @@ from thalweg.program.compile.lazy import (
     snapshot,
 )
 from thalweg.program.compile.tasks import LATER, Task
-from thalweg.program.journal import GATE, Scope
+from thalweg.program.journal import GATE, Scope, Ticket
 from thalweg.program.purity import reads_state, why_impure, why_impure_call
 
 
@@ -57,7 +57,7 @@ class Frame:
         self.count = 0  # positions given so far
         self.most = 0  # calls in flight at once
         self.open: deque[Pending] = deque()  # in program order, not yet known to have succeeded
-        self.begun: list[tuple[int, str]] = []  # (position, function) of the places taken while something was open
+        self.begun: list[tuple[Ticket, str]] = []  # places taken while something was open, with what is called there
         self.written: list[tuple[int, str]] = []  # (position, path) of what was journalled while it could be undone
         self.inner: list[Frame] = []
         self.holders: dict[int, Any] = {}  # containers that may hold pendings, by identity
@@ -500,8 +500,9 @@ class Frame:
             for one in self.open:
                 if one.position > position:
                     one.abandon()
-            for at, function in self.begun:
-                if at > position:
+            for ticket, function in self.begun:
+                if ticket.position > position:
+                    ticket.abandoned = True
                     self.scope.give_back(function)
             self.scope.forget([path for at, path in self.written if at > position])
             self.written = [(at, path) for at, path in self.written if at <= position]

@@ -14,7 +14,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from thalweg.program.compile.lazy import is_plain_dataclass
-from thalweg.program.interpret import expressions
+from thalweg.program.interpret import displays, expressions, parts
 from thalweg.program.interpret.callables import (
     CONTAINERS,
     OVER_KEYS,
@@ -40,10 +40,10 @@ def call(run: Execution, tree: ast.Call) -> Pair:
     owner: Pair | None = None
     if isinstance(tree.func, ast.Attribute):
         owner = expressions.evaluate(run, tree.func.value)
-        function, tag = expressions.attribute(run, owner, tree.func.attr)
+        function, tag = parts.attribute(run, owner, tree.func.attr)
     else:
         function, tag = expressions.evaluate(run, tree.func)
-    values, tags, count = expressions.spread(run, tree.args)
+    values, tags, count = displays.spread(run, tree.args)
     args = list(zip(values, tags, strict=True))
     kwargs: dict[str, Pair] = {}
     for one in tree.keywords:
@@ -143,7 +143,7 @@ def _calls_impure(value: Any) -> bool:
         return False
     if callable(value):
         return is_impure(value)
-    return expressions._may_run(value) and not hasattr(type(value), "__dataclass_fields__")
+    return parts.may_run(value) and not hasattr(type(value), "__dataclass_fields__")
 
 
 def _record(run: Execution, kind: type, args: list[Pair], kwargs: dict[str, Pair]) -> Pair:

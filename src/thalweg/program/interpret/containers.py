@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from thalweg.program.interpret import expressions
+from thalweg.program.interpret import parts as parts_of
 from thalweg.program.interpret.callables import READS, calls_back, is_impure
 from thalweg.program.interpret.execution import Execution
 from thalweg.program.interpret.reach import SIMPLE
@@ -86,7 +86,7 @@ def _get(run: Execution, function: Any, owner: Pair, args: list[Pair]) -> Pair:
         tag = tracker.part(container, reference, key)
     if len(args) > 1 and key not in container:
         tag = tag | args[1][1]
-    return expressions.opened(run, value, tag)
+    return parts_of.opened(run, value, tag)
 
 
 def _change(
@@ -127,7 +127,7 @@ def _change(
     else:
         mark.whole, mark.parts = mark.joined(), None
     mark.whole = mark.whole | how
-    return expressions.opened(run, value, result | how)
+    return parts_of.opened(run, value, result | how)
 
 
 def _with_callbacks(

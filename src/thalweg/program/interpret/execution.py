@@ -1,8 +1,8 @@
 """`Execution`: one run of a flow's body with labels - its variables, and what its control has depended on so far.
 
 Variables are cells, so that inner functions capture them as Python's do. `here` is the label of control: of the
-branches around, of loops and of the function where a `return` or `break` may have left them, and inside `try` of everything read
-there. Source: Denning and Denning 1977, "Certification of programs for secure information flow". Cost: see `interpret`.
+branches around, of loops and of the function where a `return` or `break` may have left them, and inside `try` of
+everything read there. Source: Denning and Denning 1977, "Certification of programs for secure information flow".
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from thalweg.errors import FlowError
-from thalweg.program.compile import Abandoned
 from thalweg.program.interpret import targets
 from thalweg.program.interpret.calls import stretch
 from thalweg.program.interpret.execution import Execution
-from thalweg.program.interpret.expressions import elements, evaluate, truth
+from thalweg.program.interpret.expressions import evaluate, truth
 from thalweg.program.interpret.opaque import NOTHING_RETURNED
+from thalweg.program.interpret.parts import elements
 from thalweg.program.interpret.tag import NOTHING, Tag, join
 from thalweg.program.interpret.tracker import Pair
 from thalweg.program.ir import (
@@ -31,7 +31,6 @@ from thalweg.program.ir import (
     Do,
     Expression,
     For,
-    Handler,
     If,
     Match,
     Node,
@@ -39,10 +38,8 @@ from thalweg.program.ir import (
     Python,
     Raise,
     Return,
-    Try,
     Update,
     While,
-    With,
 )
 
 BREAK, CONTINUE, RETURN = "break", "continue", "return"
@@ -55,7 +52,7 @@ def execute(run: Execution, body: Body) -> Signal:
     try:
         for node in body:
             run.line = node.line
-            signal = _TABLE[type(node)](run, node)
+            signal = KINDS[type(node)](run, node)
             if signal is not None:
                 return signal
     except Exception as error:
@@ -66,36 +63,36 @@ def execute(run: Execution, body: Body) -> Signal:
     return None
 
 
-def _tree(run: Execution, one: Expression, line: int) -> ast.expr:
+def tree_of(run: Execution, one: Expression, line: int) -> ast.expr:
     return one.tree if one.tree is not None else run.plan.tree(one, line)
 
 
-def _value(run: Execution, one: Expression, node: Node) -> Pair:
-    return evaluate(run, _tree(run, one, node.line))
+def value_of(run: Execution, one: Expression, node: Node) -> Pair:
+    return evaluate(run, tree_of(run, one, node.line))
 
 
 # -- simple statements ------------------------------------------------------------------------------------------------
 
 
 def _assign(run: Execution, node: Assign) -> Signal:
-    value, tag = _value(run, node.value, node)
+    value, tag = value_of(run, node.value, node)
     for one in node.targets:
-        targets.assign(run, _tree(run, one, node.line), value, tag)
+        targets.assign(run, tree_of(run, one, node.line), value, tag)
     return None
 
 
 def _update(run: Execution, node: Update) -> Signal:
-    targets.update(run, _tree(run, node.target, node.line), node.operator, _tree(run, node.value, node.line))
+    targets.update(run, tree_of(run, node.target, node.line), node.operator, tree_of(run, node.value, node.line))
     return None
 
 
 def _do(run: Execution, node: Do) -> Signal:
-    _value(run, node.value, node)
+    value_of(run, node.value, node)
     return None
 
 
 def _return(run: Execution, node: Return) -> Signal:
-    value, tag = _value(run, node.value, node) if node.value is not None else (None, NOTHING)
+    value, tag = value_of(run, node.value, node) if node.value is not None else (None, NOTHING)
     run.returned = value, tag | run.here
     return RETURN
 
@@ -103,22 +100,22 @@ def _return(run: Execution, node: Return) -> Signal:
 def _raise(run: Execution, node: Raise) -> Signal:
     if node.error is None:
         raise
-    error, _ = _value(run, node.error, node)
+    error, _ = value_of(run, node.error, node)
     if node.cause is None:
         raise error
-    cause, _ = _value(run, node.cause, node)
+    cause, _ = value_of(run, node.cause, node)
     raise error from cause
 
 
 def _assert(run: Execution, node: Assert) -> Signal:
-    found, tag = truth(run, *_value(run, node.test, node))
+    found, tag = truth(run, *value_of(run, node.test, node))
     run.note(tag)
     if found:
         return None
     if node.message is None:
         raise AssertionError
-    with run.under(tag, _tree(run, node.message, node.line)):
-        message, _ = _value(run, node.message, node)
+    with run.under(tag, tree_of(run, node.message, node.line)):
+        message, _ = value_of(run, node.message, node)
     raise AssertionError(message)
 
 
@@ -126,7 +123,7 @@ def _assert(run: Execution, node: Assert) -> Signal:
 
 
 def _if(run: Execution, node: If) -> Signal:
-    found, tag = truth(run, *_value(run, node.test, node))
+    found, tag = truth(run, *value_of(run, node.test, node))
     run.note(tag)
     if not tag:
         return execute(run, node.body if found else node.orelse)
@@ -135,7 +132,7 @@ def _if(run: Execution, node: If) -> Signal:
 
 
 def _match(run: Execution, node: Match) -> Signal:
-    value, tag = _value(run, node.subject, node)
+    value, tag = value_of(run, node.subject, node)
     tag = run.tracker.deep(value, tag)
     run.note(tag)
     with run.under(tag, *node.cases):
@@ -154,7 +151,7 @@ def _cases(run: Execution, cases: tuple[Case, ...], value: Any, tag: Tag) -> Sig
             run.store(name, one, tag)
         if case.guard is None:
             return execute(run, case.body)
-        passed, decided = truth(run, *_value(run, case.guard, case))
+        passed, decided = truth(run, *value_of(run, case.guard, case))
         run.note(decided)
         with run.under(decided, *cases[index:]):
             return execute(run, case.body) if passed else _cases(run, cases[index + 1 :], value, tag)
@@ -199,8 +196,8 @@ class _Loop:
 
 
 def _for(run: Execution, node: For) -> Signal:
-    target = _tree(run, node.target, node.line)
-    value, tag = _value(run, node.iterable, node)
+    target = tree_of(run, node.target, node.line)
+    value, tag = value_of(run, node.iterable, node)
     loop = _Loop(run, target, node.body)
     signal: Signal = None
     try:
@@ -218,7 +215,7 @@ def _for(run: Execution, node: For) -> Signal:
 
 
 def _while(run: Execution, node: While) -> Signal:
-    test = _tree(run, node.test, node.line)
+    test = tree_of(run, node.test, node.line)
     loop = _Loop(run, test, node.body)
     signal: Signal = None
     try:
@@ -244,135 +241,6 @@ def _after_loop(run: Execution, node: For | While, signal: Signal, tag: Tag) -> 
         return None
     with run.under(tag, node.orelse):
         return execute(run, node.orelse) if signal is None else None
-
-
-# -- exceptions -------------------------------------------------------------------------------------------------------
-
-
-def _try(run: Execution, node: Try) -> Signal:
-    if not node.final:
-        return _caught(run, node)
-    before: Any = None
-    try:
-        signal = _caught(run, node)
-        before = run.returned
-    except BaseException as error:
-        if isinstance(error, Abandoned):
-            raise
-        signal = execute(run, node.final)
-        if signal is None:
-            raise
-        return signal
-    last = execute(run, node.final)
-    if last is None:
-        run.returned = before
-        return signal
-    return last
-
-
-def _caught(run: Execution, node: Try) -> Signal:
-    tracker = run.tracker
-    arms = run.plan.arms(node.body, node.handlers, node.orelse)
-    roots = run._bound(arms.loaded) if tracker.active else []
-    before = run.pc
-    tracker.trying += 1
-    under_way = True
-    signal: Signal = None
-    region = NOTHING
-    try:
-        try:
-            signal = execute(run, node.body)
-        except BaseException as error:
-            region, under_way = tracker.leave(), False
-            run.pc = before | region
-            handler = _handler(run, node.handlers, error)
-            if handler is None:
-                raise
-            if handler.name is None:
-                return execute(run, handler.body)
-            run.store(handler.name, error, region)
-            try:
-                return execute(run, handler.body)
-            finally:
-                run.forget(handler.name)
-        region, under_way = tracker.leave(), False
-        if signal is None and node.orelse:
-            run.pc = before | region
-            signal = execute(run, node.orelse)
-        return signal
-    finally:
-        if under_way:
-            region = tracker.leave()
-        run.pc = before
-        if region:
-            run.may_change(arms, region, roots if arms.stores or arms.calls else ())
-            run.merge(arms, region)
-
-
-def _handler(run: Execution, handlers: tuple[Handler, ...], error: BaseException) -> Handler | None:
-    if isinstance(error, Abandoned):
-        return None  # this run of the flow never happened
-    for one in handlers:
-        if one.kind is None:
-            return one
-        run.line = one.line
-        kind, _ = _value(run, one.kind, one)
-        for part in kind if isinstance(kind, tuple) else (kind,):
-            if not (isinstance(part, type) and issubclass(part, BaseException)):
-                raise TypeError("catching classes that do not inherit from BaseException is not allowed")
-        if isinstance(error, kind):
-            return one
-    return None
-
-
-def _with(run: Execution, node: With) -> Signal:
-    tracker = run.tracker
-    arms = run.plan.arms(node.body, *[_tree(run, one.target, node.line) for one in node.entered if one.target])
-    roots = run._bound(arms.loaded) if tracker.active else []
-    tracker.trying += 1
-    try:
-        return _entered(run, node, 0)
-    finally:
-        region = tracker.leave()
-        if region:
-            run.may_change(arms, region, roots if arms.stores or arms.calls else ())
-            run.merge(arms, region)
-
-
-def _entered(run: Execution, node: With, index: int) -> Signal:
-    if index == len(node.entered):
-        return execute(run, node.body)
-    one = node.entered[index]
-    manager = _Manager(run, _value(run, one.context, node))
-    with manager as (value, tag):
-        if one.target is not None:
-            targets.assign(run, _tree(run, one.target, node.line), value, tag)
-        return _entered(run, node, index + 1)
-    return None  # it swallowed an exception
-
-
-class _Manager:
-    """A context manager whose own code runs as plain code of a labelled run."""
-
-    def __init__(self, run: Execution, pair: Pair) -> None:
-        self.run = run
-        self.manager, self.tag = pair
-        kind = type(self.manager)
-        for name in ("__enter__", "__exit__"):
-            if not hasattr(kind, name):
-                more = " (missed __exit__ method)" if name == "__exit__" else ""
-                raise TypeError(f"'{kind.__qualname__}' object does not support the context manager protocol{more}")
-
-    def __enter__(self) -> Pair:
-        enter = type(self.manager).__enter__
-        return stretch(self.run, lambda: enter(self.manager), self.tag, [self.manager], impure=True)
-
-    def __exit__(self, *problem: Any) -> Any:
-        if isinstance(problem[1], Abandoned):
-            return False
-        leave = type(self.manager).__exit__
-        value, _ = stretch(self.run, lambda: leave(self.manager, *problem), self.tag, [self.manager], impure=True)
-        return value
 
 
 # -- statements that run as they stand --------------------------------------------------------------------------------
@@ -436,8 +304,8 @@ def _is_async(tree: ast.stmt) -> bool:
     return False
 
 
-_TABLE: dict[type[Node], Callable[[Execution, Any], Signal]] = {
+KINDS: dict[type[Node], Callable[[Execution, Any], Signal]] = {  # exceptions.py adds its own
     Assign: _assign, Update: _update, Do: _do, Return: _return, If: _if, Match: _match, For: _for, While: _while,
-    Try: _try, With: _with, Raise: _raise, Assert: _assert, Python: _python,
+    Raise: _raise, Assert: _assert, Python: _python,
     Break: lambda run, node: BREAK, Continue: lambda run, node: CONTINUE, Pass: lambda run, node: None,
 }  # fmt: skip

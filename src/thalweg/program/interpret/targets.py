@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from thalweg.program.interpret import expressions
+from thalweg.program.interpret import parts as parts_of
 from thalweg.program.interpret.execution import Execution
 from thalweg.program.interpret.reach import SIMPLE
 from thalweg.program.interpret.tag import NOTHING, Tag, join
@@ -45,7 +46,7 @@ def _unpack(run: Execution, parts: list[ast.expr], value: Any, tag: Tag) -> None
     count = run.tracker.shallow(value, tag)
     run.note(count)
     _check_iterable(value)
-    for one, its, how_many in expressions.elements(run, value, tag):
+    for one, its, how_many in parts_of.elements(run, value, tag):
         found.append(one)
         tags.append(its)
         count = count | how_many
@@ -130,7 +131,7 @@ def changed_by(run: Execution, function: Callable[..., Any], pairs: list[Pair]) 
     from thalweg.program.interpret.calls import opaque
 
     tracker = run.tracker
-    value, tag = opaque(run, function, pairs, {}, new=False, impure=expressions._has_own_code(pairs))
+    value, tag = opaque(run, function, pairs, {}, new=False, impure=expressions.has_own_code(pairs))
     if tracker.active:
         tag = tag | join([tracker.deep(one, its) for one, its in pairs]) | run.here
         if tag:
@@ -150,11 +151,11 @@ def update(run: Execution, target: ast.expr, sign: str, value_tree: ast.expr) ->
         case ast.Subscript(value=owner_tree, slice=key_tree):
             owner = expressions.evaluate(run, owner_tree)
             key = expressions.evaluate(run, key_tree)
-            old = expressions.item(run, owner, key)
+            old = parts_of.item(run, owner, key)
             store_item(run, owner, key, _updated(run, function, old, expressions.evaluate(run, value_tree)))
         case ast.Attribute(value=owner_tree, attr=name):
             owner = expressions.evaluate(run, owner_tree)
-            old = expressions.attribute(run, owner, name)
+            old = parts_of.attribute(run, owner, name)
             store_attribute(run, owner, name, _updated(run, function, old, expressions.evaluate(run, value_tree)))
         case _:
             raise SyntaxError(f"cannot assign to {type(target).__name__}")

@@ -67,28 +67,6 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
 
 
-_LATER = {
-    "callees": "Callee Resolver resolver",
-    "calls": "CallGraph CallSite call_graph",
-    "checks": "SAFE_BUILTINS SAFE_LIBRARY check",
-    "codec": "from_json to_json",
-    "counts": "Bounds Count",
-    "digests": "digest identities",
-    "edit": "call delete find insert name replace",
-    "graphs": "Graph GraphEdge GraphNode graph",
-    "listings": "listing",
-    "source": "completed to_source",
-}
-_HOME = {name: module for module, names in _LATER.items() for name in names.split()}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    return found
-
-
 __all__ = [
     "Assert", "Assign", "Body", "Bounds", "Break", "CallGraph", "CallSite", "Callee", "Case", "Continue", "Count", "Do",
     "Entered", "Expression", "FlowIR", "For", "Graph", "GraphEdge", "GraphNode", "Handler", "If", "Match", "Node",
