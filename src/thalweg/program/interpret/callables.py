@@ -23,6 +23,7 @@ _PURE = (
     "tuple zip print object"
 ).split()
 PURE_BUILTINS: frozenset[int] = frozenset(id(getattr(builtins, name)) for name in _PURE)
+TAKE_FUNCTIONS: frozenset[int] = frozenset(map(id, (map, filter, sorted, min, max)))
 OVER_KEYS: frozenset[int] = frozenset(map(id, (list, tuple, set, frozenset, sorted, reversed, min, max, enumerate)))
 SHALLOW: frozenset[int] = frozenset(map(id, (len, isinstance, bool, callable, type, id)))
 _MODULES = frozenset(

@@ -82,7 +82,7 @@ def apply(
         if type(owner[0]) in SIMPLE:
             return _pure(run, function, [owner, *args], args, kwargs)
     if tag and (extra := tag.minus(run.here)):
-        if hasattr(kind, "__thalweg_begin__") or (is_impure(function) and kind is not MethodType):
+        if owner is None or kind is not MethodType or is_impure(function):
             tracker.raise_heap(extra)  # another function may have been called in its place
         before, run.pc = run.pc, run.pc | tag
         try:
@@ -238,12 +238,13 @@ def stretch(
             run.note(tag)
             changed = tag | run.here
             if impure and changed:
-                tracker.raise_objects(seen, changed)
+                tracker.raise_objects(seen, changed, run.here)
                 tracker.raise_world(changed)
                 if extra := references.minus(run.here):
                     tracker.raise_heap(extra)
-            for cell in list(tracker.shared.values()) if changed else ():
-                tracker.set_variable(cell, tracker.variable(cell) | changed)
+                tracker.raise_shared(changed)
+            elif changed:
+                tracker.raise_shared(changed, seen)
     if type(value) not in SIMPLE:
         value, its = tracker.opened(value, f"line {run.line}")
         tag = tag | its

@@ -19,6 +19,7 @@ from thalweg.program.interpret.callables import (
     CONTAINERS,
     PURE_BUILTINS,
     READS,
+    TAKE_FUNCTIONS,
     TEXT_METHODS,
     is_fixed,
     is_impure,
@@ -172,13 +173,14 @@ class Execution:
         if names & arms.assigned:
             names = set(arms.loaded)
         roots = [*self._bound(names), *more]
-        tracker.raise_objects(roots, tag)
+        tracker.raise_objects(roots, tag, self.here)
         moved = [one for one in walk(self._bound(arms.loaded), tracker.types) if hasattr(type(one), "__next__")]
         for one in moved:
             mark = tracker.mark(one)
             mark.whole = mark.whole | tag
         if outside:
             tracker.raise_world(tag)
+            tracker.raise_shared(tag)
 
     def _bound(self, names: Iterable[str]) -> list[Any]:
         found = [self.peek(name) for name in names]
@@ -212,9 +214,20 @@ class Execution:
                 return frozenset(), False
             effect = getattr(value, "effect", None)
             return names, (value.effects is not None if hasattr(value, "effects") else effect not in ("none", "read"))
+        if id(value) in TAKE_FUNCTIONS:
+            given = [*call.args[:1], *[one.value for one in call.keywords if one.arg == "key"]]
+            if any(self._may_be_impure(one) for one in given):
+                return names, True
         if id(value) in PURE_BUILTINS or not is_impure(value):
             return frozenset(), False
         return names, True
+
+    def _may_be_impure(self, tree: ast.expr) -> bool:
+        """Whether an argument may be a function that keeps things; what a lambda calls is looked at by itself."""
+        if isinstance(tree, ast.Lambda | ast.List | ast.ListComp | ast.Constant | ast.JoinedStr | ast.BinOp):
+            return False
+        value = self._value_of(tree)
+        return value is MISSING or (callable(value) and is_impure(value))
 
     def _value_of(self, tree: ast.expr) -> Any:
         """What a name or a dotted name stands for now, where finding out runs nothing."""

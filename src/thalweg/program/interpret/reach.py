@@ -86,3 +86,11 @@ def can_change(one: Any) -> bool:
         return False
     parameters = getattr(kind, "__dataclass_params__", None)
     return not (parameters is not None and parameters.frozen)
+
+
+def has_objects(one: Any) -> bool:
+    """Whether something with parts of its own is inside, so that a change of `one` changes what can be reached."""
+    return any(
+        type(part) not in SIMPLE and not isinstance(part, type | ModuleType | enum.Enum | CodeType)
+        for part in _parts(one)
+    )

@@ -155,7 +155,7 @@ def _tool(run: Execution, tool: Any, args: list[Pair], kwargs: dict[str, Pair], 
     finally:
         found = tag | watch.gathered
         if tracker.active and found:
-            tracker.raise_objects(seen, found)
+            tracker.raise_objects(seen, found, here)
             if references.minus(here):
                 tracker.raise_heap(references.minus(here))
             if tool.effect == "write":

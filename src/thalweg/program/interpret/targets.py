@@ -136,7 +136,7 @@ def changed_by(run: Execution, function: Callable[..., Any], pairs: list[Pair]) 
         tag = tag | join([tracker.deep(one, its) for one, its in pairs]) | run.here
         if tag:
             tracker.write(pairs[0][0], tag, pairs[0][1], run.here)
-            tracker.raise_objects([pairs[0][0]], tag)
+            tracker.raise_objects([pairs[0][0]], tag, run.here)
     return value, tag
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import CellType
 from typing import TYPE_CHECKING, Any
 
-from thalweg.program.interpret.reach import SIMPLE, can_change, walk
+from thalweg.program.interpret.reach import SIMPLE, can_change, has_objects, walk
 from thalweg.program.interpret.tag import NOTHING, Tag, join
 from thalweg.program.labels import Label, Labelled
 
@@ -194,12 +194,20 @@ class Tracker:
                 self.raise_world(tag)
         return self.mark(obj)
 
-    def raise_objects(self, values: Iterable[Any], tag: Tag) -> None:
-        """Everything that can be changed through these values may have been changed depending on `tag`."""
+    def raise_objects(self, values: Iterable[Any], tag: Tag, here: Tag | None = None) -> None:
+        """Everything that can be changed through these values may have been changed depending on `tag`.
+
+        Args:
+            here: of control. Where what can be reached depends on more than that, another run may have changed any
+                other object. None: these are all there are.
+        """
         if not tag:
             return
         self.active = True
-        for one in walk(values, self.types):
+        reached = list(walk(values, self.types))
+        if here is not None and (extra := self.structure(reached).minus(here)):
+            self.raise_heap(tag | extra)
+        for one in reached:
             if can_change(one):
                 mark = self.mark(one)
                 mark.whole = mark.whole | tag
@@ -208,6 +216,26 @@ class Tracker:
             elif id(one) in self.shared:
                 self.set_variable(one, self.variable(one) | tag)
 
+    def structure(self, reached: Iterable[Any]) -> Tag:
+        """What decides which objects can be reached: labels of containers and variables that hold objects."""
+        tag = NOTHING
+        for one in reached:
+            mark = self.marks.get(id(one))
+            if mark is not None and has_objects(one):
+                tag = tag | mark.joined()
+            elif type(one) is CellType and has_objects(one):
+                tag = tag | self.variable(one)
+        return tag
+
+    def raise_shared(self, tag: Tag, reached: Iterable[Any] | None = None) -> None:
+        """Inner functions that assign variables may have run: any, or those that can be reached from some values."""
+        if self.shared and tag:
+            found = self.shared.values() if reached is None else [
+                one for one in walk(reached, self.types) if id(one) in self.shared
+            ]  # fmt: skip
+            for cell in list(found):
+                self.set_variable(cell, self.variable(cell) | tag)
+
     def raise_heap(self, tag: Tag) -> None:
         """Some object was changed, and which one depends on `tag`."""
         roots: list[Any] = [one.obj for one in self.marks.values()]
@@ -215,6 +243,7 @@ class Tracker:
         for one in self.executions:
             roots += one.values()
         self.raise_objects(roots, tag)
+        self.raise_shared(tag)
         self.raise_world(tag)
 
     def raise_world(self, tag: Tag) -> None:
@@ -225,7 +254,11 @@ class Tracker:
     def escape(self, values: Iterable[Any]) -> None:
         """Plain code has seen these: others may know them from now on."""
         if self.own:
-            for one in walk(values, self.types):
+            reached = list(walk(values, self.types))
+            if self.active and self.structure(reached):
+                self.own.clear()
+                return
+            for one in reached:
                 self.own.pop(id(one), None)
 
     def leave(self) -> Tag:
