@@ -3,82 +3,100 @@
 Write plain Python; leave the body of some functions to a model; call them like any function. See `thalweg.learned`.
 """
 
-from thalweg import errors
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thalweg import errors, program
 from thalweg.errors import Error
 from thalweg.program import (
-    Actor,
-    Budget,
-    Candidate,
-    ChoiceProposer,
-    Conservative,
     Demonstration,
     Done,
-    Entry,
-    Evidence,
-    ExhaustiveProposer,
-    Failed,
     Failure,
     Finished,
     Flow,
-    Genome,
-    Inbox,
-    Introspection,
-    Knn,
-    Label,
-    Labelled,
-    Lattice,
     Learned,
-    NeighbourProposer,
-    Origin,
-    Outcome,
     Partial,
-    Permissive,
-    Propagated,
-    Propagator,
-    Proposer,
-    Repair,
-    Run,
-    RunInfo,
-    SamplingProposer,
     Score,
-    ScriptedProposer,
     Session,
-    Space,
-    Spent,
     Started,
-    State,
-    Terminal,
     Token,
     Tool,
     Value,
     Verdict,
-    answer,
-    approve,
-    ask,
-    choice,
     configure,
     flow,
     gather,
-    integer,
     ir,
-    labelled,
     learned,
-    permutation,
     pure,
-    questions,
-    real,
-    resume,
-    runs,
-    settle,
-    space,
-    subset,
-    text,
     tool,
-    tune_threshold,
     using,
 )
 
+if TYPE_CHECKING:
+    from thalweg.program import (
+        Actor,
+        Budget,
+        Candidate,
+        ChoiceProposer,
+        Conservative,
+        Entry,
+        Evidence,
+        ExhaustiveProposer,
+        Failed,
+        Genome,
+        Inbox,
+        Introspection,
+        Knn,
+        Label,
+        Labelled,
+        Lattice,
+        NeighbourProposer,
+        Origin,
+        Outcome,
+        Permissive,
+        Propagated,
+        Propagator,
+        Proposer,
+        Repair,
+        Run,
+        RunInfo,
+        SamplingProposer,
+        ScriptedProposer,
+        Space,
+        Spent,
+        State,
+        Terminal,
+        answer,
+        approve,
+        ask,
+        choice,
+        integer,
+        labelled,
+        permutation,
+        questions,
+        real,
+        resume,
+        runs,
+        semantic,
+        settle,
+        space,
+        subset,
+        text,
+        tune_threshold,
+    )
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(program, name)
+    return found
+
+
 __all__ = [
     "Actor", "Budget", "Candidate", "ChoiceProposer", "Conservative", "Demonstration", "Done", "Entry", "Error",
     "Evidence", "ExhaustiveProposer", "Failed", "Failure", "Finished", "Flow", "Genome", "Inbox", "Introspection",
@@ -86,6 +104,6 @@ __all__ = [
     "Permissive", "Propagated", "Propagator", "Proposer", "Repair", "Run", "RunInfo", "SamplingProposer", "Score",
     "ScriptedProposer", "Session", "Space", "Spent", "Started", "State", "Terminal", "Token", "Tool", "Value",
     "Verdict", "answer", "approve", "ask", "choice", "configure", "errors", "flow", "gather", "integer", "ir",
-    "labelled", "learned", "permutation", "pure", "questions", "real", "resume", "runs", "settle", "space", "subset",
-    "text", "tool", "tune_threshold", "using",
+    "labelled", "learned", "permutation", "pure", "questions", "real", "resume", "runs", "semantic", "settle",
+    "space", "subset", "text", "tool", "tune_threshold", "using",
 ]  # fmt: skip

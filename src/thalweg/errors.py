@@ -141,8 +141,8 @@ class ContractViolation(Error):
     """
 
     def __init__(
-        self, what: str, remedy: str, *, condition: str = "", kind: str = "ensure", path: str = "", value: object = None,
-        tries: int = 0,
+        self, what: str, remedy: str, *, condition: str = "", kind: str = "ensure", path: str = "",
+        value: object = None, tries: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(what, remedy)
         self.condition = condition

@@ -7,54 +7,94 @@ sees) -> `journal.py` (already answered?) -> a model's `submit`. May import `sch
 To change how calls are asked, write a `Strategy`; to add an output type, see `types/`. Nothing here knows tokens.
 """
 
-from thalweg.program.actor import Actor, Exchange, exchanges
-from thalweg.program.budget import Budget, Ledger, Spent, metered
-from thalweg.program.choices import choice, integer, permutation, real, subset, text
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from thalweg.program.events import Done, Event, Finished, Partial, Started, Token
 from thalweg.program.flow import Flow, flow
-from thalweg.program.human import Inbox, Question, Terminal, answer, approve, ask, questions
-from thalweg.program.labels import (
-    Conservative,
-    Entry,
-    Evidence,
-    Introspection,
-    Knn,
-    Label,
-    Labelled,
-    Lattice,
-    Origin,
-    Permissive,
-    Propagated,
-    Propagator,
-    check_sink,
-    labelled,
-    tune_threshold,
-)
 from thalweg.program.learned import Learned, learned
 from thalweg.program.prompt import Rendered
-from thalweg.program.proposers import (
-    Candidate,
-    ChoiceProposer,
-    ExhaustiveProposer,
-    NeighbourProposer,
-    Proposer,
-    SamplingProposer,
-    ScriptedProposer,
-    State,
-)
 from thalweg.program.purity import pure
-from thalweg.program.repair import Outcome, Repair, Trial
-from thalweg.program.run import Run, RunInfo, resume, runs
-from thalweg.program.run_events import Failed
 from thalweg.program.score import Score, Verdict
 from thalweg.program.session import Session, configure, current, using
-from thalweg.program.settling import settle
 from thalweg.program.signature import Signature
-from thalweg.program.space import Genome, Space, space
 from thalweg.program.store import Call, Store
 from thalweg.program.strategy import Demonstration, Direct, Parameters, Strategy, show_inputs
 from thalweg.program.tool import Tool, tool
 from thalweg.program.value import Failure, Value, gather
+
+if TYPE_CHECKING:
+    from thalweg.program.actor import Actor, Exchange, exchanges
+    from thalweg.program.budget import Budget, Ledger, Spent, metered
+    from thalweg.program.choices import choice, integer, permutation, real, subset, text
+    from thalweg.program.human import Inbox, Question, Terminal, answer, approve, ask, questions
+    from thalweg.program.labels import (
+        Conservative,
+        Entry,
+        Evidence,
+        Introspection,
+        Knn,
+        Label,
+        Labelled,
+        Lattice,
+        Origin,
+        Permissive,
+        Propagated,
+        Propagator,
+        check_sink,
+        labelled,
+        tune_threshold,
+    )
+    from thalweg.program.proposers import (
+        Candidate,
+        ChoiceProposer,
+        ExhaustiveProposer,
+        NeighbourProposer,
+        Proposer,
+        SamplingProposer,
+        ScriptedProposer,
+        State,
+    )
+    from thalweg.program.repair import Outcome, Repair, Trial
+    from thalweg.program.run import Run, RunInfo, resume, runs
+    from thalweg.program.run_events import Failed
+    from thalweg.program.settling import settle
+    from thalweg.program.space import Genome, Space, space
+
+# Imported when they are first asked for, so that `import thalweg` stays light.
+_LATER = {
+    "Actor": "actor", "Exchange": "actor", "exchanges": "actor",
+    "Budget": "budget", "Ledger": "budget", "Spent": "budget", "metered": "budget",
+    "choice": "choices", "integer": "choices", "permutation": "choices", "real": "choices", "subset": "choices",
+    "text": "choices",
+    "Inbox": "human", "Question": "human", "Terminal": "human", "answer": "human", "approve": "human", "ask":
+    "human", "questions": "human",
+    "Conservative": "labels", "Entry": "labels", "Evidence": "labels", "Introspection": "labels", "Knn": "labels",
+    "Label": "labels", "Labelled": "labels", "Lattice": "labels", "Origin": "labels", "Permissive": "labels",
+    "Propagated": "labels", "Propagator": "labels", "check_sink": "labels", "labelled": "labels", "tune_threshold":
+    "labels",
+    "Candidate": "proposers", "ChoiceProposer": "proposers", "ExhaustiveProposer": "proposers", "NeighbourProposer":
+    "proposers", "Proposer": "proposers", "SamplingProposer": "proposers", "ScriptedProposer": "proposers", "State":
+    "proposers",
+    "Outcome": "repair", "Repair": "repair", "Trial": "repair",
+    "Run": "run", "RunInfo": "run", "resume": "run", "runs": "run",
+    "Failed": "run_events",
+    "settle": "settling",
+    "Genome": "space", "Space": "space", "space": "space",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "semantic":
+        return importlib.import_module(f"{__name__}.semantic")
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = found
+    return found
+
 
 __all__ = [
     "Actor", "Budget", "Call", "Candidate", "ChoiceProposer", "Conservative", "Demonstration", "Direct", "Done",

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from weakref import WeakValueDictionary
 
 from thalweg.errors import FlowError, StateMismatch, TypeNotSupported
+from thalweg.program import interpret as interpreting
 from thalweg.program import state as states
 from thalweg.program.choices import filled, is_assigned, settings_of
 from thalweg.program.compile import (
@@ -35,30 +36,26 @@ from thalweg.program.compile import (
     compile_flow,
     ir_of,
 )
-from thalweg.program.compile.explain import Explanation, explain
 from thalweg.program.compile.lazy import SCALARS, leaves, materialise, snapshot
 from thalweg.program.compile.resolve import scope_of
 from thalweg.program.events import Done, Event, Finished, Started
-from thalweg.program.interpret import collecting, in_play, labelled_run
-from thalweg.program.ir import CallGraph, FlowIR, Graph, NoSource, call_graph
-from thalweg.program.ir.callees import resolver
-from thalweg.program.ir.digests import identities
-from thalweg.program.ir.listings import listing
+from thalweg.program.ir import FlowIR, NoSource
 from thalweg.program.journal import Scope, Ticket, inside, scope_in_force
 from thalweg.program.labels import BOTTOM, Labelled
 from thalweg.program.learned import Learned, _in_thread
 from thalweg.program.mapping import map_rows
 from thalweg.program.purity import reads_only, why_impure
 from thalweg.program.session import Session, current, model_in_force, settings, store_in_force, using
-from thalweg.program.space import Genome
-from thalweg.program.space import binding as choosing
 from thalweg.program.store import Call
 from thalweg.program.strategy import Parameters
 from thalweg.program.types import jsonable
 from thalweg.program.value import Failure, Value
 
 if TYPE_CHECKING:
+    from thalweg.program.compile.explain import Explanation
+    from thalweg.program.ir import CallGraph, Graph
     from thalweg.program.run import Run
+    from thalweg.program.space import Genome
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,12 +121,15 @@ class Flow(Generic[P, T]):
     def _in_force(self) -> Iterator[None]:
         """This flow's settings, parameters and choices."""
         own = self.own
+        choosing: Any = None
+        if self.chosen is not None:
+            from thalweg.program.space import binding as choosing
         if assigned := settings_of(self):
             own = settings(**assigned).over(own)
         with (
             using(**_said(own)) if own is not _NOTHING else nullcontext(),
             states.binding(self.bound),
-            choosing(self.chosen) if self.chosen is not None else nullcontext(),
+            choosing(self.chosen) if choosing is not None else nullcontext(),
         ):
             yield
 
@@ -147,7 +147,7 @@ class Flow(Generic[P, T]):
         started = time.time()
         error: BaseException | None = None
         result: Any = None
-        labels = labelled_run(self, args, kwargs)
+        labels = interpreting.labelled_run(self, args, kwargs)
         if labels is not None:
             args, kwargs = labels.args, labels.kwargs
         body = None if _eager.get() or labels is not None else self.compiled
@@ -201,7 +201,7 @@ class Flow(Generic[P, T]):
 
     def __thalweg_begin__(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], line: int) -> Any:
         """A call by compiled code: aside, where nobody could tell, or else here and now."""
-        if self.is_async or _eager.get() or in_play(self, args, kwargs) or self.compiled is None:
+        if self.is_async or _eager.get() or interpreting.in_play(self, args, kwargs) or self.compiled is None:
             return frame._plain(self.__call__, args, kwargs, True)
         frame._go_on()
         if frame.depth > sys.getrecursionlimit() // 4:
@@ -297,22 +297,32 @@ class Flow(Generic[P, T]):
 
     def graph(self) -> Graph:
         """Control and data flow, to be drawn: ``.mermaid()``, ``.svg()``."""
+        from thalweg.program.ir import resolver
+
         return self.ir.graph(resolver(self.function))
 
     def call_graph(self) -> CallGraph:
         """What the flow calls, how often at least and at most, and what must wait for what."""
+        from thalweg.program.ir import call_graph
+
         return call_graph(self)
 
     def digest(self) -> str:
         """Equal for flows that do the same, whatever their names and layout are."""
+        from thalweg.program.ir import identities
+
         return self.ir.digest(identities(self.function))
 
     def listing(self) -> str:
         """The flow as numbered text, with what it calls."""
+        from thalweg.program.ir import listing, resolver
+
         return listing(self.ir, resolver(self.function))
 
     def explain(self) -> Explanation:
         """What overlaps in this flow, what waits, and why."""
+        from thalweg.program.compile.explain import explain
+
         return explain(self.function, lambda: self.ir)
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Value[T]:
@@ -327,7 +337,7 @@ class Flow(Generic[P, T]):
         value: Value[T]
 
         def run() -> T:
-            with collecting() as label:
+            with interpreting.collecting() as label:
                 result = self._run(place, args, kwargs)
             value.label = label[0] if label else value.label
             return result
@@ -344,7 +354,7 @@ class Flow(Generic[P, T]):
     def labelled(self, *args: P.args, **kwargs: P.kwargs) -> Labelled[T]:
         """The result with its label: ``summary = triage.labelled(tw.labelled(mail, "web"))``. Bottom where no label is
         in play. Raises `FlowViolation` like any run."""
-        with collecting() as label:
+        with interpreting.collecting() as label:
             result = self._run(None, args, kwargs)
         return Labelled(result, label[0] if label else BOTTOM)
 
@@ -440,7 +450,7 @@ class Flow(Generic[P, T]):
 
     def bind(self, state: Mapping[str, Any] | Genome) -> Flow[P, T]:
         """A copy that runs with the parameters in `state`, or with the choices of a genome of its space."""
-        if isinstance(state, Genome):
+        if not isinstance(state, Mapping):
             return replace(self.bind(state.state), chosen=state)
         functions = self.learned()
         parts: dict[str, dict[str, Any]] = {}

@@ -60,31 +60,37 @@ def append(name: str, line: str) -> None:
 @tw.learned
 def summarize(text: str) -> Line:
     """Say in a few words what the text is about."""
+    ...
 
 
 @tw.learned
 def merge(first: str, second: str) -> Line:
     """Say in a few words what the two notes are about together."""
+    ...
 
 
 @tw.learned
 def kind(text: str) -> Literal["question", "announcement", "advertisement"]:
     """What kind of note is it?"""
+    ...
 
 
 @tw.learned
 def urgent(text: str) -> bool:
     """Does this note need an answer today?"""
+    ...
 
 
 @tw.learned
 def next_step(notes: list[str]) -> Literal["search", "read", "write"]:
     """Choose the next step."""
+    ...
 
 
 @tw.learned
 def risk(text: str) -> Line:
     """Take a risk."""
+    ...
 
 
 @tw.tool(effect="write", on_unknown="ask")

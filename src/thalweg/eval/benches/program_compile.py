@@ -122,6 +122,7 @@ def _compile_time() -> Iterator[Figure]:
 @tw.learned
 def long(question: str) -> bool:
     """Is it long?"""
+    ...
 
 
 @tw.flow

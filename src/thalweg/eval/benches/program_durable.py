@@ -105,6 +105,7 @@ def _environment(**said: str) -> Iterator[None]:
 @tw.learned
 def long(question: str) -> bool:
     """Is it long?"""
+    ...
 
 
 @tw.flow

@@ -20,36 +20,43 @@ Kind = Literal["question", "announcement", "discussion", "advertisement"]
 @tw.learned
 def title(text: str) -> Line:
     """Give the text a title."""
+    ...
 
 
 @tw.learned
 def kind(text: str) -> Kind:
     """What kind of e-mail is it?"""
+    ...
 
 
 @tw.learned
 def urgent(text: str) -> bool:
     """Does this e-mail need an answer today?"""
+    ...
 
 
 @tw.learned
 def summarize(text: str) -> Line:
     """Say in a few words what the text is about."""
+    ...
 
 
 @tw.learned
 def merge(first: str, second: str) -> Line:
     """Say in a few words what the two notes are about together."""
+    ...
 
 
 @tw.learned
 def reply(summary: str, tone: Literal["calm", "prompt"]) -> Line:
     """Write the first line of a reply."""
+    ...
 
 
 @tw.learned
 def next_step(goal: str, notes: list[str]) -> Literal["search", "read", "stop"]:
     """Choose the next step towards the goal."""
+    ...
 
 
 @tw.tool(effect="none")

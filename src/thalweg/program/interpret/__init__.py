@@ -8,6 +8,20 @@ do not overlap here. Source: Denning 1976; Sabelfeld and Myers 2003, "Language-b
 Cost: about 10 microseconds a statement; nothing for flows where no label is in play.
 """
 
-from thalweg.program.interpret.running import LabelledRun, collecting, in_play, interpret, labelled_run
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thalweg.program.interpret.running import LabelledRun, collecting, in_play, interpret, labelled_run
+
+
+def __getattr__(name: str) -> Any:  # imported with the first flow that runs, so that `import thalweg` stays light
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.running"), name)
+    return found
+
 
 __all__ = ["LabelledRun", "collecting", "in_play", "interpret", "labelled_run"]
