@@ -290,5 +290,5 @@ def _attacks() -> list[Figure]:
     note = f"{len(suite.SECRETS)} secrets each; baseline: flows in which something reaches an unguarded sink"
     return [
         Figure(NAME, "attacks: escapes", float(len(escaped)), float(through), None, "flows", attacks, note),
-        Figure(NAME, "attacks: benign flows completed", float(completed), None, None, "flows", benign, "none is stopped"),
+        Figure(NAME, "attacks: benign flows completed", float(completed), None, None, "flows", benign, "none stopped"),
     ]

@@ -40,7 +40,7 @@ class Plan:
     def __init__(self, ir: FlowIR, function: Any = None) -> None:
         self.ir = ir
         self.names: Names = names_of(ir, function)
-        self.pieces = Pieces(ir.name, ir.file)
+        self.pieces = Pieces(ir.name, ir.file, self.names.local)
         self._arms: dict[Any, tuple[Arms, Any]] = {}
         self._trees: dict[int, tuple[Any, Any]] = {}
 

@@ -7,6 +7,7 @@ and `global` are Python's. Cost: compiled once for each place and set of names.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from types import CellType, CodeType, FunctionType
 from typing import Any
@@ -16,16 +17,18 @@ from thalweg.program.ir.nodes import copy_tree
 
 SUBJECT = "__subject__"
 NOTHING_RETURNED = object()
+_FREE = re.compile(r"cannot access free variable '(\w+)'")
 
 
 class Pieces:
     """Compiled pieces of one flow.
 
     Args:
-        name, file: of the flow, for tracebacks.
+        name, file: of the flow, for tracebacks. local: its variables.
     """
 
-    def __init__(self, name: str, file: str) -> None:
+    def __init__(self, name: str, file: str, local: frozenset[str] = frozenset()) -> None:
+        self.local = local
         self.name = name
         self.file = file
         self._codes: dict[tuple[Any, ...], CodeType] = {}
@@ -104,7 +107,25 @@ class Pieces:
                 ) from error
             self._codes[key] = code
             self._kept.append(tree)
-        return FunctionType(code, globals, code.co_name, None, tuple(cells[name] for name in code.co_freevars))
+        made = FunctionType(code, globals, code.co_name, None, tuple(cells[name] for name in code.co_freevars))
+
+        def run(*args: Any) -> Any:
+            try:
+                return made(*args)
+            except NameError as error:
+                raise self._at_home(error, code) from None
+
+        return run
+
+    def _at_home(self, error: NameError, code: CodeType) -> NameError:
+        """The error as the flow itself would have raised it, whose variables are free ones in a piece."""
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        match = _FREE.match(str(error))
+        if match is None or match[1] not in self.local or place is None or place.tb_frame.f_code is not code:
+            return error
+        return UnboundLocalError(f"cannot access local variable '{match[1]}' where it is not associated with a value")
 
     def _compiled(
         self, body: list[ast.stmt], free: tuple[str, ...], parameters: tuple[str, ...], is_async: bool

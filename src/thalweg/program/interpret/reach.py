@@ -90,7 +90,5 @@ def can_change(one: Any) -> bool:
 
 def has_objects(one: Any) -> bool:
     """Whether something with parts of its own is inside, so that a change of `one` changes what can be reached."""
-    return any(
-        type(part) not in SIMPLE and not isinstance(part, type | ModuleType | enum.Enum | CodeType)
-        for part in _parts(one)
-    )
+    still = (type, ModuleType, enum.Enum, CodeType)
+    return any(type(part) not in SIMPLE and not isinstance(part, still) for part in _parts(one))
