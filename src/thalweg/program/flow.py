@@ -36,6 +36,7 @@ from thalweg.program.compile import (
     compile_flow,
     ir_of,
 )
+from thalweg.program.compile.aside import may_run_aside
 from thalweg.program.compile.lazy import SCALARS, leaves, materialise, snapshot
 from thalweg.program.compile.resolve import scope_of
 from thalweg.program.events import Done, Event, Finished, Started
@@ -163,6 +164,8 @@ class Flow(Generic[P, T]):
                     result = self.function(*args, **kwargs)
                     return asyncio.run(result) if self.is_async else result
                 try:
+                    if not self._takes(args, kwargs):
+                        body = self._bare  # refused by Python in the words of the function itself
                     result = body(frame, *args, **kwargs)
                     if self.is_async:
                         result = asyncio.run(result)
@@ -206,9 +209,13 @@ class Flow(Generic[P, T]):
         frame._go_on()
         if frame.depth > sys.getrecursionlimit() // 4:
             raise RecursionError(f"maximum recursion depth exceeded: the flow `{self.name}` calls itself without end")
-        named = self.signature.bind(*args, **kwargs)
-        named.apply_defaults()
-        if not arguments_may_run_aside(self._reads_only, named.arguments):
+        try:
+            named = self.signature.bind(*args, **kwargs)
+            named.apply_defaults()
+            aside = may_run_aside(self) and arguments_may_run_aside(self._reads_only, named.arguments)
+        except TypeError:  # the call itself says what is wrong with it
+            aside = False
+        if not aside:
             args = tuple([frame.escape(one) for one in args])
             return self._run(None, args, {name: frame.escape(one) for name, one in kwargs.items()})
         args = tuple([one if type(one) in SCALARS else snapshot(one) for one in args])
@@ -239,6 +246,16 @@ class Flow(Generic[P, T]):
         frame.add(pending)
         task.start(BODIES)
         return pending
+
+    def _takes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError:
+            return False
+        return True
+
+    def _bare(self, frame: Frame, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
 
     def _reads_only(self, parameter: str, deep: bool) -> bool:
         return reads_only(self.function, parameter, deep=deep)

@@ -19,38 +19,12 @@ from flow_runner import Model, Runner
 
 CASES: dict[str, str] = {}
 _GROUPS = {
-    "calls in a text are all made before any of its parts is written": """
-        a_name_between_calls_is_read_in_its_turn parts_of_a_text_are_written_in_order
-        parts_of_a_text_are_written_in_order_with_a_name_first""",
     "builtins that call or iterate their arguments are taken to be pure": """
         no_effect_of_membership_beyond_a_failure no_effect_of_len_beyond_a_failure no_effect_of_str_beyond_a_failure""",
-    "defaults of inner functions are worked out ahead of failures": """
-        no_effect_of_a_default_beyond_a_failure no_effect_of_a_default_of_an_inner_function_beyond_a_failure""",
     "operators, attributes and items of the user's classes are taken to be pure": """
         no_effect_of_a_comparison_beyond_a_failure no_effect_of_an_item_beyond_a_failure
         no_effect_of_an_operator_beyond_a_failure no_effect_of_hashing_beyond_a_failure
         no_effect_of_showing_beyond_a_failure no_effect_of_truth_beyond_a_failure""",
-    "an own container that was stored elsewhere still counts as own": """
-        no_change_of_a_kept_list_beyond_a_failure no_change_of_a_list_kept_by_a_helper_beyond_a_failure
-        no_change_of_a_list_kept_in_an_argument_beyond_a_failure no_other_change_of_a_kept_list_beyond_a_failure
-        no_store_into_a_kept_dict_beyond_a_failure no_update_of_a_kept_list_beyond_a_failure""",
-    "loop targets that are no plain local names are set ahead of failures": """
-        no_change_of_a_loop_target_beyond_a_failure no_change_of_an_attribute_as_loop_target_beyond_a_failure
-        no_global_as_loop_target_beyond_a_failure""",
-    "globals set by patterns and walrus do not wait": """
-        no_global_as_pattern_beyond_a_failure no_global_as_walrus_beyond_a_failure""",
-    "reads of globals by plain code do not wait for flows beside that write them": """
-        a_global_item_is_read_after_a_flow_that_changes_it a_global_list_is_copied_before_it_is_changed
-        a_global_list_is_looped_over_after_a_flow_that_changes_it
-        a_global_list_is_passed_on_after_a_flow_that_changes_it
-        a_global_list_is_returned_by_a_flow_after_one_that_changes_it
-        a_global_number_is_read_after_a_flow_that_changes_it
-        the_length_of_a_global_list_is_read_after_a_flow_that_changes_it""",
-    "a flow whose closure holds a list runs beside code that changes or reads the list": """
-        a_closure_changes_a_list_before_it_is_read a_closure_changes_an_own_list_that_is_appended_to
-        a_closure_reads_a_list_before_it_is_changed""",
-    "wrong arguments of a flow give another message, and no record": """
-        a_flow_with_wrong_arguments""",
 }
 BROKEN = {name: reason for reason, names in _GROUPS.items() for name in names.split()}
 

@@ -162,6 +162,8 @@ class Emitter:
                 made_match = ast.Match(self.now(subject.parsed(node.line)), made_cases)
                 bound = [part.name for one in cases for part in ast.walk(one.parsed())
                          if isinstance(part, ast.MatchAs | ast.MatchStar) and part.name]  # fmt: skip
+                if any(name in self.names.globals for name in bound):
+                    return [_do(self.run("effects")), made_match]
                 return [_do(self.run("settle")), made_match] if self.seen(*bound) else [made_match]
             case Try():
                 return self.try_block(node)
@@ -223,7 +225,10 @@ class Emitter:
         stores = any(isinstance(part, ast.Subscript | ast.Attribute) for one in targets for part in ast.walk(one))
         stores = stores or any(part.id in self.names.globals for one in targets for part in _names(one))
         apart = any(isinstance(one, ast.Tuple | ast.List) for one in targets)
-        made: list[ast.stmt] = [_assign(kept, self.run("unpacked", self.lazy(value)) if apart else self.out(value))]
+        taken = self.run("unpacked", self.lazy(value)) if apart else self.out(value)
+        if stores:
+            taken = self.run("keep", taken)
+        made: list[ast.stmt] = [_assign(kept, taken)]
         if stores:
             made.append(_do(self.run("effects")))
         made.append(ast.Assign([self.target(one) for one in targets], _load(kept)))
@@ -266,7 +271,7 @@ class Emitter:
             if self.seen(name):
                 before = self.run("settle")
             elif name not in self.names.globals:
-                before = None if name in self.names.own else self.run("before_update", _load(old))
+                before = self.run("before_own" if name in self.names.own else "before_update", _load(old))
         else:
             owner, part = self.temporary(), self.temporary()
             first.append(_assign(owner, self.now(target.value)))
@@ -275,6 +280,7 @@ class Emitter:
                 read = ast.Subscript(_load(owner), _load(part), ast.Load())
                 into = ast.Subscript(_load(owner), _load(part), ast.Store())
                 if self._is_own(target.value):
+                    first.append(_do(self.run("before_own", _load(owner))))
                     before = self.run("before_update", _load(old))
             else:
                 read = ast.Attribute(_load(owner), target.attr, ast.Load())
@@ -306,6 +312,9 @@ class Emitter:
         """What a loop runs over; its elements stay pending where the names of the target may hold pending values."""
         if self.seen(*[one.id for one in _names(target) if isinstance(one.ctx, ast.Store)]) and not self.iterables:
             return _at(self.run("iterate_settled", self.lazy(iterable)), iterable)
+        acting = any(isinstance(one, ast.Attribute | ast.Subscript) for one in ast.walk(target))
+        if acting or any(one.id in self.names.globals for one in _names(target)):
+            return _at(self.run("iterate_acting", self.lazy(iterable)), iterable)
         lazy = self.names.locals - self.names.forced
         parts = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
         if not all(isinstance(one, ast.Name) and one.id in lazy for one in parts):
@@ -377,6 +386,8 @@ class Emitter:
 
     def opaque(self, node: Python) -> list[ast.stmt]:
         tree = node.parsed()
+        if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef) and (tree.decorator_list or _computes(tree.args)):
+            return [_do(self.run("effects")), tree]
         if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef | ast.Global | ast.AnnAssign):
             return [_do(self.run("settle")), tree] if self.seen(*node.writes) else [tree]
         return [_do(self.run("effects")), tree]
@@ -432,6 +443,8 @@ class Emitter:
     def now(self, one: ast.expr) -> ast.expr:
         """The expression with the value that ordinary Python sees."""
         match one:
+            case ast.Lambda(args=arguments) if _computes(arguments):
+                return self.after([self.run("effects")], one)  # its defaults are worked out now
             case ast.Constant() | ast.Lambda():
                 return one  # the names that inner code captures are never pending
             case ast.GeneratorExp():
@@ -477,6 +490,8 @@ class Emitter:
                 return _at(ast.Attribute(self.now(value), name, ast.Load()), one)
             case ast.NamedExpr(target=target, value=value):
                 made = self.run("settled", self.lazy(value)) if self.seen(target.id) else self.out(value)
+                if target.id in self.names.globals:
+                    made = self.run("global_value", made)
                 return _at(ast.NamedExpr(target, made), one)
             case ast.JoinedStr(values=values):
                 shown = [part.value if isinstance(part, ast.FormattedValue) else part for part in values]
@@ -591,6 +606,12 @@ def _same_shape(target: ast.expr, value: ast.expr) -> bool:
         and all(isinstance(one, ast.Name) for one in target.elts)
         and not any(isinstance(one, ast.Starred) for one in value.elts)
     )
+
+
+def _computes(arguments: ast.arguments) -> bool:
+    """Whether defaults are more than constants and names."""
+    defaults = [*arguments.defaults, *[one for one in arguments.kw_defaults if one is not None]]
+    return any(not isinstance(one, ast.Constant | ast.Name) for one in defaults)
 
 
 def _is_text(one: ast.expr) -> bool:

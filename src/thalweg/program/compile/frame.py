@@ -62,6 +62,7 @@ class Frame:
         self.inner: list[Frame] = []
         self.holders: dict[int, Any] = {}  # containers that may hold pendings, by identity
         self.escaped: dict[int, Any] = {}  # containers that plain code may have kept
+        self.kept: set[int] = set()  # of those, the ones that code with effects may have kept
         self.lazy = False  # some container may hold a pending now
         self._lock = threading.RLock()
 
@@ -167,8 +168,15 @@ class Frame:
     def set_of(self, parts: list[Any]) -> set[Any]:
         return {self.force(one) for one in parts}
 
+    def iterate_acting(self, value: Any) -> Iterator[Any]:
+        """`iterate_forced`, where setting the loop's target is an effect."""
+        for one in self.iterate(value):
+            self.effects()
+            yield self.keep(one)
+
     def global_value(self, value: Any) -> Any:
         """A value on its way into a global name."""
+        self._keep(value)
         self.effects()
         return value
 
@@ -273,7 +281,40 @@ class Frame:
 
     # -- containers the flow made ---------------------------------------------------------------------------------
 
+    def keep(self, value: Any) -> Any:
+        """`escape`, for values that are stored where others see them: changing them is an effect from now on."""
+        value = self.escape(value)
+        if type(value) not in SCALARS:
+            self._keep(value)
+        return value
+
+    def _keep(self, value: Any) -> None:
+        kind = type(value)
+        if kind in SCALARS or id(value) in self.kept:
+            return
+        if kind is tuple or kind is list:
+            parts: Iterable[Any] = value
+        elif kind is dict:
+            parts = value.values()
+        elif hasattr(kind, "__dataclass_fields__"):
+            parts = [getattr(value, one.name, None) for one in dataclasses.fields(value)]
+        else:
+            return
+        if kind is not tuple:
+            self.kept.add(id(value))
+            self.escaped[id(value)] = value
+        for one in parts:
+            self._keep(one)
+
+    def before_own(self, container: Any) -> None:
+        """Before a container that the flow made is changed: an effect where others may have kept it."""
+        if self.kept and id(container) in self.kept:
+            self.effects()
+
     def append(self, container: Any, value: Any) -> None:
+        if self.kept and id(container) in self.kept:
+            value = self.keep(value)
+            self.effects()
         if type(container) is not list or id(container) in self.escaped:
             container.append(self.escape(value))
             return
@@ -282,6 +323,9 @@ class Frame:
             self.held(container) if id(container) not in self.holders else self._note(value)
 
     def store(self, value: Any, container: Any, key: Any) -> None:
+        if self.kept and id(container) in self.kept:
+            value = self.keep(value)
+            self.effects()
         if type(container) not in (list, dict) or type(key) is slice or id(container) in self.escaped:
             container[key] = self.escape(value)
             return
@@ -312,6 +356,8 @@ class Frame:
 
     def call_own(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         """A method of a container that only this flow has: changing it is no effect."""
+        if self.kept and id(getattr(function, "__self__", None)) in self.kept:
+            return self._plain(function, args, kwargs, True)
         return self._plain(function, args, kwargs, False)
 
     def _plain(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], may_have_effects: bool) -> Any:
@@ -322,6 +368,9 @@ class Frame:
         args = tuple([self.escape(one) for one in args])
         if kwargs:
             kwargs = {name: self.escape(one) for name, one in kwargs.items()}
+        if (kwargs or any(type(one) not in SCALARS for one in args)) and why_impure(function) is not None:
+            for one in (*args, *kwargs.values()):
+                self._keep(one)
         if self._speculative():
             acts = may_have_effects and why_impure_call(function, args, kwargs) is not None
             if acts or any(map(_may_act, args)) or any(map(_may_act, kwargs.values())):
