@@ -11,7 +11,8 @@ import pytest
 import thalweg as tw
 from thalweg.errors import FlowError, FlowViolation
 from thalweg.models.scripted import ScriptedModel
-from thalweg.program.interpret.execution import Execution, Plan
+from thalweg.program.interpret.execution import Execution
+from thalweg.program.interpret.plan import Plan
 from thalweg.program.interpret.tag import NOTHING, Tag
 from thalweg.program.interpret.tracker import Tracker
 from thalweg.program.journal import Scope, inside
@@ -19,6 +20,7 @@ from thalweg.program.labels import Evidence, Label, Labelled, Lattice, Propagate
 from thalweg.program.session import current, store_in_force
 
 SENT: list[Any] = []
+mark: Any = labelled  # a flow's types say nothing of labels
 
 
 @tw.tool(effect="read", label=Label("hr"))
@@ -108,7 +110,7 @@ def test_results_carry_labels_where_asked() -> None:
     value = quiet_report.submit("bob")
     assert value.result(10) == "summary: salary of bob" and value.label == {"hr"}
     assert files.labelled(["a", "b"]).label == {"file:a", "file:b"}
-    assert pick.labelled("x", [labelled("a", "wiki")]).label == {"wiki"}
+    assert pick.labelled("x", [mark("a", "wiki")]).label == {"wiki"}
 
 
 def test_a_flow_may_bound_the_label_of_its_result() -> None:
@@ -117,7 +119,7 @@ def test_a_flow_may_bound_the_label_of_its_result() -> None:
 
 
 def test_labels_of_inputs_are_kept_apart_by_element() -> None:
-    documents = [labelled("secret", "hr"), labelled("open", "wiki")]
+    documents = [mark("secret", "hr"), mark("open", "wiki")]
 
     @tw.flow
     def second(documents: list[str]) -> None:
@@ -146,7 +148,7 @@ class WhatMattered:
 
 
 def test_the_propagator_in_force_may_lower_a_label() -> None:
-    documents = [labelled("salaries of all", "hr"), labelled("rivers flow", "wiki")]
+    documents = [mark("salaries of all", "hr"), mark("rivers flow", "wiki")]
     with pytest.raises(FlowViolation):
         pick("about rivers", documents)
     propagator = WhatMattered()
@@ -172,9 +174,9 @@ def test_a_lattice_decides_what_a_sink_accepts() -> None:
     from thalweg.program.labels import Conservative
 
     with tw.using(labels=Conservative(levels)):
-        out(labelled("a", "internal"))
+        out(mark("a", "internal"))
         with pytest.raises(FlowViolation):
-            out(labelled("b", "secret"))
+            out(mark("b", "secret"))
     assert SENT == ["a"]
 
 
@@ -237,7 +239,7 @@ def test_a_flow_without_source_is_refused_where_labels_are_in_play() -> None:
     exec("def made(text):\n    return text\n", scope)
     made = tw.flow(scope["made"])
     with pytest.raises(FlowError, match="source"):
-        made(labelled("x", "hr"))
+        made(mark("x", "hr"))
 
 
 def test_other_sinks_and_public_data_are_left_alone() -> None:
@@ -246,7 +248,7 @@ def test_other_sinks_and_public_data_are_left_alone() -> None:
         publish("open")
         return summary(text)
 
-    assert both.labelled(labelled("x", "hr")).label == {"hr"}
+    assert both.labelled(mark("x", "hr")).label == {"hr"}
     assert both.labelled("x").label == Label()
     assert SENT == ["open", "open"]
 

@@ -54,7 +54,7 @@ def _run(per_size: int) -> Sequence[Figure]:
         scratch.close()
         figures += _neighbours(chance, 8 * per_size)
         figures += _search(chance, per_size)
-    return figures
+    return [*figures, *_attacks()]
 
 
 def _tuned(dev: list[Case], policy: Permissive) -> Permissive:

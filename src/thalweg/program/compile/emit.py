@@ -493,16 +493,8 @@ class Emitter:
                 if target.id in self.names.globals:
                     made = self.run("global_value", made)
                 return _at(ast.NamedExpr(target, made), one)
-            case ast.JoinedStr(values=values):
-                shown = [part.value if isinstance(part, ast.FormattedValue) else part for part in values]
-                first, shown = self.together(shown)
-                parts = [
-                    _at(ast.FormattedValue(value, part.conversion, part.format_spec), part)
-                    if isinstance(part, ast.FormattedValue)
-                    else part
-                    for part, value in zip(values, shown, strict=True)
-                ]
-                return self.after(first, _at(ast.JoinedStr([self.now(part) for part in parts]), one))
+            case ast.JoinedStr(values=values):  # one part is written before the next is worked out
+                return _at(ast.JoinedStr([self.now(part) for part in values]), one)
             case ast.FormattedValue(value=value, conversion=conversion, format_spec=spec):
                 made = ast.FormattedValue(self.now(value), conversion, self.now(spec) if spec else None)
                 return _at(made, one)

@@ -20,8 +20,9 @@ from typing import Any
 from thalweg.errors import FlowError
 from thalweg.program.compile.resolve import scope_of
 from thalweg.program.interpret import exceptions  # noqa: F401  (adds `try` and `with` to the interpreter)
-from thalweg.program.interpret.execution import Execution, Plan
+from thalweg.program.interpret.execution import Execution
 from thalweg.program.interpret.interpreter import RETURN, execute
+from thalweg.program.interpret.plan import Plan
 from thalweg.program.interpret.reach import SIMPLE
 from thalweg.program.interpret.steps import Handed, remember
 from thalweg.program.interpret.tag import NOTHING, Tag
