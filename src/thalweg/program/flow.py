@@ -229,7 +229,7 @@ class Flow(Generic[P, T]):
         ticket = frame.scope.begin(self.name)
         ticket.line = line
         child = Frame(frame.scope.child(ticket.path, self.function), frame, ticket.position)
-        frame.inner.append(child)
+        frame.inner.add(child)
 
         def run() -> T:
             if child._is_abandoned():

@@ -208,7 +208,7 @@ class Runner:
         model = Model(module.script, salt)
         names = f"{module.__name__}-eager", f"{module.__name__}-compiled"
         try:
-            eager = self.outcome(module, module.case.eager, model, names[0], seconds / 5)
+            eager = self.outcome(module, module.case.eager, model, names[0], seconds)
             if eager.hung or eager.calls > MOST_CALLS:
                 return Verdict(case, eager, eager, module, skipped=True, run=names[1])
             module = self.load(case, again=True)
@@ -231,17 +231,23 @@ class Runner:
         self.unload(verdict.module)
         return found
 
-    def fails(self, case: flow_maker.Case, tries: int = 3, seconds: float = 5.0) -> Verdict | None:
-        """A verdict with differences, if some schedule shows any."""
+    def fails(
+        self, case: flow_maker.Case, tries: int = 3, seconds: float = 5.0, *, strict: bool = False
+    ) -> Verdict | None:
+        """A verdict with differences, if some schedule shows any. `strict`: a case that cannot be compared is one."""
         for salt in range(tries):
             try:
                 verdict = self.compare(case, salt, seconds)
             except Exception:
+                if strict:
+                    raise
                 return None  # not a module
             time.sleep(0.003)
             late = self.late(verdict)
             if not verdict.differences:
                 verdict.differences = late
+            if strict and verdict.skipped:
+                verdict.differences = ["the eager run took too long or asked too much: nothing was compared"]
             if verdict.differences:
                 return verdict
         return None
@@ -268,7 +274,8 @@ def canonical(value: Any, seen: dict[int, int]) -> Any:
         return ("str", re.sub(r"0x[0-9a-f]+", "0x", value) if "0x" in value else value)
     if value is None or kind in (int, bool, float, bytes):
         return (kind.__name__, value)
-    mutable = kind in (list, dict, set) or (dataclasses.is_dataclass(value) and not isinstance(value, type))
+    fields = hasattr(kind, "__dataclass_fields__")
+    mutable = kind in (list, dict, set) or fields
     if mutable:
         if id(value) in seen:
             return ("again", seen[id(value)])
@@ -282,7 +289,7 @@ def canonical(value: Any, seen: dict[int, int]) -> Any:
     if isinstance(value, BaseException):
         notes = list(getattr(value, "__notes__", ()))
         return (kind.__name__, str(value), canonical(value.args, seen), notes, canonical(value.__cause__, seen))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type) and kind.__module__.startswith("flow_case"):
+    if fields and kind.__module__.startswith("flow_case"):
         return (
             kind.__name__,
             [canonical(getattr(value, one.name, "unset"), seen) for one in dataclasses.fields(value)],

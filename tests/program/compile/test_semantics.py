@@ -750,7 +750,7 @@ def _marked() -> Iterator[object]:
 
 @pytest.mark.parametrize("name", list(_marked()))
 def test_compiled_as_eager(runner: Runner, name: str) -> None:
-    failed = runner.fails(flow_maker.Case(0, CASES[name]), 3)
+    failed = runner.fails(flow_maker.Case(0, CASES[name]), 3, strict=True)
     assert failed is None, str(failed)
 
 
@@ -758,8 +758,9 @@ def test_every_case_gets_as_far_as_it_should(runner: Runner) -> None:
     """No case is a module that cannot be loaded or a flow with a mistake of its own."""
     for name, source in CASES.items():
         module = runner.load(flow_maker.Case(0, source))
-        with Model(module.script, 0) as model:
-            eager = runner.outcome(module, module.case.eager, model, name, 5)
+        model = Model(module.script, 0)
+        eager = runner.outcome(module, module.case.eager, model, name, 5)
+        model.close()
         error = eager.result[1][1][0] if eager.result[1][0][1] == "error" else ""
         assert error not in ("NameError", "AttributeError", "SyntaxError"), (name, eager.result)
         runner.unload(module)

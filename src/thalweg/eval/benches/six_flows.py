@@ -1,4 +1,4 @@
-"""Six flows as people write them: fan-out, map-reduce, tree, pipeline over rows, branchy triage, agent-like loop.
+"""Six flows as people write them: fan-out (twice), map-reduce, tree, pipeline over rows, branchy triage, agent-like loop.
 
 Plain Python throughout: nothing in them says what overlaps. `SIX` gives each with its arguments, made of real mails.
 """
@@ -63,6 +63,17 @@ def next_step(goal: str, notes: list[str]) -> Literal["search", "read", "stop"]:
 def search(mails: list[str], word: str) -> list[str]:
     """The mails that contain a word."""
     return [mail for mail in mails if word.lower() in mail.lower()][:2]
+
+
+@tw.learned
+def draft(subject: str) -> Annotated[str, Field(min_length=150, max_length=200)]:
+    """Write a short reply to the e-mail with this subject."""
+    ...
+
+
+@tw.flow
+def drafts(subjects: list[str]) -> list[str]:
+    return [draft(subject) for subject in subjects]
 
 
 @tw.flow
@@ -134,7 +145,9 @@ def agent(goal: str, texts: list[str]) -> list[str]:
 def six(count: int = 8, characters: int = 500) -> list[tuple[str, Callable[..., Any], tuple[Any, ...]]]:
     """(name, flow, arguments) of each, over `count` real mails cut to `characters`."""
     texts = [row["mail"][:characters] for row in mails("dev")[:count]]
+    subjects = [text.partition("\n")[0][:60] for text in texts]
     return [
+        ("fan-out, long answers", drafts, (subjects,)),
         ("fan-out", fan_out, (texts,)),
         ("map-reduce", map_reduce, (texts,)),
         ("tree", tree, (texts,)),

@@ -59,7 +59,7 @@ class Frame:
         self.open: deque[Pending] = deque()  # in program order, not yet known to have succeeded
         self.begun: list[tuple[Ticket, str]] = []  # places taken while something was open, with what is called there
         self.written: list[tuple[int, str]] = []  # (position, path) of what was journalled while it could be undone
-        self.inner: list[Frame] = []
+        self.inner: set[Frame] = set()
         self.holders: dict[int, Any] = {}  # containers that may hold pendings, by identity
         self.escaped: dict[int, Any] = {}  # containers that plain code may have kept
         self.kept: set[int] = set()  # of those, the ones that code with effects may have kept
@@ -564,7 +564,7 @@ class Frame:
             self.abandoned = True
             for one in self.open:
                 one.abandon()
-            for frame in self.inner:
+            for frame in list(self.inner):
                 frame.abandon()
             self.scope.forget([path for _, path in self.written])
             self.written.clear()
@@ -575,8 +575,7 @@ class Frame:
         if parent is not None:
             with GATE:
                 parent.written += [(self.position, path) for _, path in self.written]
-                if self in parent.inner:
-                    parent.inner.remove(self)
+                parent.inner.discard(self)
 
 
 def _may_act(value: Any) -> bool:
