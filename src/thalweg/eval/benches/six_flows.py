@@ -1,11 +1,10 @@
-"""Six flows as people write them: fan-out (twice), map-reduce, tree, pipeline over rows, branchy triage, agent-like loop.
+"""Six flows as people write them: fan-out, map-reduce, tree, pipeline over rows, branchy triage, agent-like loop.
 
 Plain Python throughout: nothing in them says what overlaps. `SIX` gives each with its arguments, made of real mails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -142,7 +141,7 @@ def agent(goal: str, texts: list[str]) -> list[str]:
     return notes
 
 
-def six(count: int = 8, characters: int = 500) -> list[tuple[str, Callable[..., Any], tuple[Any, ...]]]:
+def six(count: int = 8, characters: int = 500) -> list[tuple[str, tw.Flow[..., Any], tuple[Any, ...]]]:
     """(name, flow, arguments) of each, over `count` real mails cut to `characters`."""
     texts = [row["mail"][:characters] for row in mails("dev")[:count]]
     subjects = [text.partition("\n")[0][:60] for text in texts]
