@@ -17,7 +17,7 @@ from thalweg.errors import SpaceError
 from thalweg.models.scripted import ScriptedModel
 from thalweg.program.choice_kinds import Choice, Integer, Kind, Permutation, Real, Subset, Text
 from thalweg.program.choices import choice, filled, integer, permutation, real, settings_of, subset, text
-from thalweg.program.space import Genome, Space, assigning, binding, space
+from thalweg.program.spaces import Genome, Space, assigning, binding, space
 
 XS = ["a", "b", "c"]
 HIGH = 8

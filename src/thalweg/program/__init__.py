@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from thalweg.program.run import Run, RunInfo, resume, runs
     from thalweg.program.run_events import Failed
     from thalweg.program.settling import settle
-    from thalweg.program.space import Genome, Space, space
+    from thalweg.program.spaces import Genome, Space, space
 
 # Imported when they are first asked for, so that `import thalweg` stays light.
 _LATER = {
@@ -82,7 +82,7 @@ _LATER = {
     "Run": "run", "RunInfo": "run", "resume": "run", "runs": "run",
     "Failed": "run_events",
     "settle": "settling",
-    "Genome": "space", "Space": "space", "space": "space",
+    "Genome": "spaces", "Space": "spaces", "space": "spaces",
 }  # fmt: skip
 
 

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from thalweg.program.compile.explain import Explanation
     from thalweg.program.ir import CallGraph, Graph
     from thalweg.program.run import Run
-    from thalweg.program.space import Genome
+    from thalweg.program.spaces import Genome
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class Flow(Generic[P, T]):
         own = self.own
         choosing: Any = None
         if self.chosen is not None:
-            from thalweg.program.space import binding as choosing
+            from thalweg.program.spaces import binding as choosing
         if assigned := settings_of(self):
             own = settings(**assigned).over(own)
         with (

@@ -20,7 +20,7 @@ from thalweg.program.choices import Field
 from thalweg.program.ir import Assign, Body, FlowIR, For, If, Match, Node, While
 from thalweg.program.ir.scoping import expressions, local_names, tree_of, trees_of
 from thalweg.program.ir.source import with_trees
-from thalweg.program.space import Dimension, Space
+from thalweg.program.spaces import Dimension, Space
 from thalweg.program.space_reading import (
     Condition,
     assigned_once,

@@ -26,7 +26,7 @@ def why_impure(function: Any, **given: Any) -> str | None:
     return verdict.why_impure(function, **given)
 
 
-def why_impure_call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+def why_impure_call(function: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> str | None:
     """The same for one call: what it is given may act too, as a function handed to `sorted` does."""
     from thalweg.program.purity import verdict
 
