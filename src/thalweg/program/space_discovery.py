@@ -20,7 +20,6 @@ from thalweg.program.choices import Field
 from thalweg.program.ir import Assign, Body, FlowIR, For, If, Match, Node, While
 from thalweg.program.ir.scoping import expressions, local_names, tree_of, trees_of
 from thalweg.program.ir.source import with_trees
-from thalweg.program.spaces import Dimension, Space
 from thalweg.program.space_reading import (
     Condition,
     assigned_once,
@@ -32,6 +31,7 @@ from thalweg.program.space_reading import (
     places_of,
     truth,
 )
+from thalweg.program.spaces import Dimension, Space
 
 _SETTINGS = {"temperature": Real(0.0, 1.0), "model": Choice((None,))}
 _VALUES: dict[tuple[Any, str], tuple[Any, ...]] = {}  # of a parameter's choice: its options, as values
