@@ -55,7 +55,6 @@ class Frame:
         self.position = position
         self.abandoned = False
         self.count = 0  # positions given so far
-        self.most = 0  # calls in flight at once
         self.open: deque[Pending] = deque()  # in program order, not yet known to have succeeded
         self.begun: list[tuple[Ticket, str]] = []  # places taken while something was open, with what is called there
         self.written: list[tuple[int, str]] = []  # (position, path) of what was journalled while it could be undone
@@ -433,7 +432,6 @@ class Frame:
             if not self.open:
                 self._committed()
             self.open.append(pending)
-            self.most = max(self.most, len(self.open))
         return pending
 
     def _result_or_fail(self, pending: Pending) -> Any:
