@@ -781,3 +781,12 @@ def check_kills(name: str, tmp_path: Path, kills: int) -> None:
         assert one.same
         assert (one.recorded_again, one.doubled, one.lost) == (0, 0, 0)
         assert one.most <= 1 + one.kills
+
+
+def test_a_result_that_its_type_refuses_is_written_as_it_is() -> None:
+    @tw.tool(effect="write")
+    def lines() -> list[str]:
+        return ["a\nb"]
+
+    assert lines._read_back(lines._written(["a\nb"]) or "") == ["a\nb"]
+    assert lines._read_back(lines._written(["plain"]) or "") == ["plain"]

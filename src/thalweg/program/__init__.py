@@ -1,8 +1,11 @@
 """Program: learned functions, flows, and everything that makes a run a run.
 
 Lives here: `Signature`, `Learned`, `Flow`, `Value`, `Session`, the store with journal and cache, state (parameters as
-data), type plans (`types/`), tables (`tables/`) and `TableRun`. A call goes `learned.py` -> `prompt.py` (what the model
-sees) -> `journal.py` (already answered?) -> a model's `submit`. May import `scheduling`, `decoding` and `models`.
+data), type plans (`types/`), tables (`tables/`) and `TableRun`. Flows as data are in `ir/`, their compiler in
+`compile/`, what plain code does to the world in `purity/`, durable runs in `run.py` and its neighbours, people in
+`human.py`, labels in `labels/` and `interpret/`, generated code in `sandbox/`, search in `repair.py` and `proposers/`.
+A call goes `learned.py` -> `prompt.py` (what the model sees) -> `journal.py` (already answered?) -> a model's `submit`.
+May import `scheduling`, `decoding` and `models`.
 
 To change how calls are asked, write a `Strategy`; to add an output type, see `types/`. Nothing here knows tokens.
 """

@@ -15,6 +15,7 @@ from types import BuiltinFunctionType
 from typing import Any
 
 from thalweg.errors import RecordedError
+from thalweg.program.written import exact_json
 
 _HIDDEN = {"__notes__", "__thalweg_label__"}
 
@@ -80,14 +81,3 @@ def _rebuilt(record: dict[str, Any]) -> BaseException | None:
         return error if isinstance(error, Exception) and str(error) == record["text"] else None
     except Exception:
         return None
-
-
-def exact_json(value: Any) -> Any:
-    """JSON that gives an equal value of the same types back. Raises `TypeError` for anything else."""
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    if type(value) is list:
-        return [exact_json(one) for one in value]
-    if type(value) is dict and all(type(key) is str for key in value):
-        return {key: exact_json(one) for key, one in value.items()}
-    raise TypeError(type(value).__name__)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from thalweg.errors import DataError, Error
-from thalweg.program.failure_record import exact_json
 from thalweg.program.types import TypePlan, plan
+from thalweg.program.written import exact_json
 
 
 def write_inputs(flow: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

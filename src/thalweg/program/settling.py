@@ -12,7 +12,6 @@ from typing import Any
 
 from thalweg.errors import DataError, RunBusy
 from thalweg.program import run_store
-from thalweg.program.failure_record import exact_json
 from thalweg.program.human import _store, from_person
 from thalweg.program.journal import Scope, Ticket
 from thalweg.program.question import question_of
@@ -20,6 +19,7 @@ from thalweg.program.run_lock import RunLock
 from thalweg.program.session import current, store_in_force
 from thalweg.program.store import Call
 from thalweg.program.types import TypePlan, plan
+from thalweg.program.written import exact_json
 
 
 def settle_effect(tool: Any, scope: Scope, ticket: Ticket, inputs: str) -> tuple[Any] | None:

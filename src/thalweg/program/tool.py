@@ -18,19 +18,20 @@ import typing
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from thalweg.errors import EffectUnknown, Error, ToolError
 from thalweg.program.compile import BODIES, Abandoned, Frame, Pending, Task
 from thalweg.program.compile.lazy import SCALARS, NotData, leaves, materialise, snapshot
-from thalweg.program.failure_record import exact_json
 from thalweg.program.interpret.watch import WATCH
 from thalweg.program.journal import Scope, Ticket, scope_in_force, user_line
 from thalweg.program.session import current, store_in_force
 from thalweg.program.store import Call, Store
 from thalweg.program.types import TypePlan, jsonable, plan
 from thalweg.program.value import Value
+from thalweg.program.written import exact_json
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -240,13 +241,21 @@ class Tool(Generic[P, T]):
             ) from error
 
     def _written(self, result: Any) -> str | None:
+        """The result as JSON: by its declared type, or as it is where that refuses it (as texts with line breaks)."""
+        if self._output is not None:
+            with suppress(TypeError, ValueError, Error):
+                return json.dumps(self._output.to_json(result))
         try:
-            return json.dumps(self._output.to_json(result) if self._output is not None else exact_json(result))
-        except (TypeError, ValueError, Error):
+            return json.dumps(exact_json(result))
+        except (TypeError, ValueError):
             return None
 
     def _read_back(self, text: str) -> Any:
-        return self._output.from_json(json.loads(text)) if self._output is not None else json.loads(text)
+        value = json.loads(text)
+        if self._output is not None:
+            with suppress(Error):  # it was written as it is
+                return self._output.from_json(value)
+        return value
 
     def _decide(self, scope: Scope, ticket: Ticket, inputs: str) -> tuple[Any] | None:
         """A write was begun and never recorded. None: run it (again); (value,): it happened and gave that."""
