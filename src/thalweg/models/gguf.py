@@ -10,8 +10,13 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from typing import TYPE_CHECKING
 
 from thalweg.errors import ModelNotFound
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # Names of the formats a file can be converted to -> llama.cpp's number of them (`llama_ftype`).
 FORMATS = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "bf16": 32}
@@ -70,3 +75,13 @@ def _behind(data: mmap.mmap, at: int, kind: int) -> int:
     for _ in range(count):
         at = _behind(data, at, inner)
     return at
+
+
+def embeddings(path: str | os.PathLike[str]) -> NDArray[np.float32]:
+    """The token embedding table of a file, dequantised: float32 [vocabulary, width]. A second or so; not cached."""
+    from gguf import GGUFReader, dequantize
+
+    for tensor in GGUFReader(os.fspath(path)).tensors:
+        if tensor.name == "token_embd.weight":
+            return dequantize(tensor.data, tensor.tensor_type).astype("float32", copy=False)
+    raise ModelNotFound(f"{os.fspath(path)} holds no token embeddings.", "Give a whole language model.")

@@ -8,8 +8,9 @@ samplers and drafters are policies around this one call and live in the `decodin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from thalweg.models.request import Capabilities
 
 Logits = NDArray[np.float32]  # [vocabulary], raw: no temperature, penalty or mask applied
+SOFT = -1  # the token of a node that is an embedding row instead of a vocabulary entry
 
 
 @dataclass(eq=False)
@@ -38,6 +40,9 @@ class Forest:
     `uniform` holds indices of prefixes whose nodes must be computed in one way whatever stands beside them (a lone
     token is padded), so that a tree's scores equal the scores of its paths computed one by one, bit for bit where the
     engine can. Prefixes with several paths always are.
+
+    `soft` holds the embedding row, float32 [width], of each node whose token is `SOFT` (a scorer with
+    ``capabilities.soft_tokens``). `hidden` holds the nodes whose last hidden state is wanted as well.
     """
 
     prefixes: list[Prefix] = field(default_factory=list)
@@ -46,12 +51,27 @@ class Forest:
     token: list[int] = field(default_factory=list)
     want: list[bool] = field(default_factory=list)
     uniform: set[int] = field(default_factory=set)
+    soft: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    hidden: set[int] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self.token)
 
-    def add(self, token: int, *, prefix: Prefix | None = None, parent: int = -1, want: bool = True) -> int:
-        """Append one node under `parent`, or under `prefix` at depth 0. Returns its index."""
+    def add(
+        self,
+        token: int,
+        *,
+        prefix: Prefix | None = None,
+        parent: int = -1,
+        want: bool = True,
+        soft: NDArray[np.float32] | None = None,
+    ) -> int:
+        """Append one node under `parent`, or under `prefix` at depth 0. Returns its index.
+
+        With `soft`, an embedding row, the node is that row and `token` must be `SOFT`.
+        """
+        if (token == SOFT) != (soft is not None):
+            raise ValueError("a node is a token of the vocabulary, or SOFT with an embedding row")
         if (prefix is None) == (parent < 0):
             raise ValueError("a node hangs either on a prefix or on a parent node")
         if prefix is not None:
@@ -66,6 +86,8 @@ class Forest:
         self.parent.append(parent)
         self.token.append(int(token))
         self.want.append(want)
+        if soft is not None:
+            self.soft[len(self.token) - 1] = soft
         return len(self.token) - 1
 
     def chain(self, prefix: Prefix, tokens: Sequence[int], *, uniform: bool = False) -> int:
@@ -103,6 +125,7 @@ class Scores:
     rows: int  # rows computed, padding included
     seconds: float
     _logits: dict[int, Logits]
+    _hidden: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
     def logits(self, node: int) -> Logits:
         """Logits after `node`, float32 [vocabulary]. A view: valid until the scorer scores again."""
@@ -111,10 +134,28 @@ class Scores:
         except KeyError:
             raise ValueError(f"node {node} did not ask for logits (want=False)") from None
 
+    def hidden(self, node: int) -> NDArray[np.float32]:
+        """The state behind the last layer's norm at `node`, float32 [width]."""
+        try:
+            return self._hidden[node]
+        except KeyError:
+            raise ValueError(f"node {node} did not ask for its hidden state (see Forest.hidden)") from None
+
     def logprobs(self, node: int) -> Logits:
         logits = self.logits(node).astype(np.float64)
         logits -= logits.max()
         return (logits - np.log(np.exp(logits).sum())).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What one layer saw of a prompt of ``n`` tokens: `query` float32 [heads, n, width] and `key` float32
+    [key heads, n, width], both with their positions rotated in. Where an engine gives the last query alone, n is 1
+    there."""
+
+    layer: int
+    query: NDArray[np.float32]
+    key: NDArray[np.float32]
 
 
 class Tokenizer(Protocol):
@@ -160,5 +201,37 @@ class Scorer(Protocol):
         ...
 
     def commit(self, scores: Scores, node: int) -> Prefix:
-        """Append the path down to `node` to its prefix; what else was scored is dropped."""
+        """Append the path down to `node` to its prefix; what else was scored is dropped.
+
+        Cells of a prefix are always in the order of its tokens afterwards. The path may not hold soft tokens.
+        """
+        ...
+
+    def submit(self, forest: Forest) -> Future[Scores]:
+        """`score` on a thread of the scorer's own; one forest at a time."""
+        ...
+
+    def probe(self, tokens: Sequence[int], layer: int) -> Probed:
+        """Queries and keys of one early layer over a prompt, without running the layers above it."""
+        ...
+
+    def cost(self, rows: int, length: int = 256) -> float:
+        """Seconds one pass over `rows` rows behind `length` tokens takes here: measured once, then interpolated."""
+        ...
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many CPU threads from now on; results do not depend on it."""
+        ...
+
+    def replica(self) -> Any:
+        """Another scorer over the same weights, with a cache of its own."""
+        ...
+
+    def free(self) -> None:
+        """Release weights and cache."""
+        ...
+
+    @property
+    def free_lanes(self) -> int:
+        """Prefixes that can still be opened."""
         ...
