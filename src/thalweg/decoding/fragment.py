@@ -7,8 +7,11 @@ its result. One loop advances many decoders by merging their fragments into one 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from thalweg.models.scorer import Forest, Logits, Prefix
 
@@ -24,6 +27,9 @@ class Fragment:
         tokens, parents, wants: of each node; `wants` asks for the logits after it.
         keep: append the path to the last node to the prefix.
         uniform: compute lone tokens the way chains are computed (see `Forest.uniform`).
+        commit: a node of the fragment asked for before this one: the path down to it is appended to the prefix before
+            this one is placed (-1: nothing is).
+        soft: embedding rows of the nodes whose token is `SOFT`.
     """
 
     tokens: list[int]
@@ -31,11 +37,11 @@ class Fragment:
     wants: list[bool]
     keep: bool = False
     uniform: bool = False
+    commit: int = -1
+    soft: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
     @classmethod
-    def chain(
-        cls, tokens: Sequence[int], *, keep: bool = True, uniform: bool = False, want: bool = True
-    ) -> Fragment:
+    def chain(cls, tokens: Sequence[int], *, keep: bool = True, uniform: bool = False, want: bool = True) -> Fragment:
         """Tokens one behind the other, logits after the last if it is wanted."""
         count = len(tokens)
         return cls(list(tokens), list(range(-1, count - 1)), [False] * (count - 1) + [want], keep, uniform)
@@ -51,11 +57,12 @@ class Fragment:
     def place(self, forest: Forest, prefix: Prefix) -> list[int]:
         """Add the fragment to `forest`. Returns the forest's index of every node."""
         nodes: list[int] = []
-        for token, parent, want in zip(self.tokens, self.parents, self.wants, strict=True):
+        for i, (token, parent, want) in enumerate(zip(self.tokens, self.parents, self.wants, strict=True)):
+            soft = self.soft.get(i)
             if parent < 0:
-                nodes.append(forest.add(token, prefix=prefix, want=want))
+                nodes.append(forest.add(token, prefix=prefix, want=want, soft=soft))
             else:
-                nodes.append(forest.add(token, parent=nodes[parent], want=want))
+                nodes.append(forest.add(token, parent=nodes[parent], want=want, soft=soft))
         if self.uniform:
             forest.uniform.add(forest.root[nodes[0]])
         return nodes

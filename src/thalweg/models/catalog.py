@@ -3,7 +3,9 @@
 A spec is a name of the catalog (``smollm2-135m``), a path ending in ``.gguf``, ``openai:MODEL[@BASE_URL]`` for a
 server, or ``recorded:PATH`` for recorded answers. The first two take a suffix ``:FORMAT`` that fixes the format of
 the weights (``smollm2-135m:bf16``, ``:original`` for the file as it is); without one the best format found for this
-machine is used (see `prepare`). Files are looked up without importing the packages that carry them.
+machine is used (see `prepare`). ``tree:`` in front opens the weights laid out for guessing ahead (see `llama_tree`).
+``torch:NAME``, ``torch:PATH.gguf`` or ``torch:FOLDER`` (published safetensors) opens
+the weights in the torch engine. Files are looked up without importing the packages that carry them.
 """
 
 from __future__ import annotations
@@ -119,23 +121,42 @@ def names() -> list[Entry]:
 
 
 def load(
-    spec: str = DEFAULT, *, streams: int | None = None, context: int | None = None, threads: int | None = None
+    spec: str = DEFAULT,
+    *,
+    streams: int | None = None,
+    context: int | None = None,
+    threads: int | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
 ) -> Any:
-    """Open a model: a `LlamaCpp` scorer for local weights, else a `RemoteModel` or a `RecordedModel`.
+    """Open a model: a scorer for local weights (`LlamaCpp`, `LlamaTree`, `TorchLM`), else a `RemoteModel` or
+    a `RecordedModel`.
 
     Args:
         spec: see the module's docstring.
         streams: prefixes open at once (local weights only).
         context: tokens a prefix may hold; 0 for as many as the model was trained for (local weights only).
         threads: CPU threads (local weights only).
+        dtype: "float32" (default) or "bfloat16", what is computed in (``torch:`` only).
+        device: "cpu" (default) or "cuda" (``torch:`` only).
 
     Raises:
         ModelNotFound: no such model, or it is not installed.
         ModelError: it cannot be loaded, or cannot be prepared (no room or no right to write in `home()`).
     """
     scheme, colon, rest = spec.partition(":")
+    options: dict[str, Any] = {"streams": streams, "context": context, "threads": threads}
+    if colon and scheme == "torch":
+        from thalweg.models.torch.opening import open_model
+
+        if not rest:
+            raise ModelNotFound(f"{spec!r} names no model.", "Write torch:NAME, torch:PATH.gguf or torch:FOLDER.")
+        given = {option: value for option, value in options.items() if value is not None}
+        return open_model(rest, dtype=dtype or "float32", device=device or "cpu", **given)
+    if dtype is not None or device is not None:
+        remedy = f"Write torch:{spec}, or leave it out."
+        raise ModelError(f"dtype and device cannot be chosen for {spec}: they are for the torch engine.", remedy)
     if colon and scheme in ("openai", "recorded"):
-        options = {"streams": streams, "context": context, "threads": threads}
         given = [option for option, value in options.items() if value is not None]
         if given:
             remedy = "Leave it out, or load a local model."
@@ -152,15 +173,19 @@ def load(
         return RemoteModel(model, "http" + address) if at else RemoteModel(rest)
     from thalweg.models import prepare
     from thalweg.models.llama_cpp import LlamaCpp
+    from thalweg.models.llama_tree import LlamaTree
 
-    choice = prepare.prepared(spec)
-    options: dict[str, Any] = {"streams": streams, "context": context, "threads": threads}
-    return LlamaCpp(
+    tree = bool(colon) and scheme == "tree"
+    choice = prepare.prepared(rest if tree else spec)
+    identity = f"{choice.name}:{choice.format}{'+fast' if choice.accelerate else ''}:{choice.digest}"
+    name = rest if tree else spec
+    name = name if name in _CATALOG else choice.name
+    return (LlamaTree if tree else LlamaCpp)(
         choice.path,
-        name=spec if spec in _CATALOG else choice.name,
-        identity=f"{choice.name}:{choice.format}{'+fast' if choice.accelerate else ''}:{choice.digest}",
+        name=f"tree:{name}" if tree else name,
+        identity=f"{identity}+tree" if tree else identity,
         accelerate=choice.accelerate,
-        exact_rows=choice.exact_rows,
+        exact_rows=prepare.tree_exact_rows(choice) if tree else choice.exact_rows,
         **{option: value for option, value in options.items() if value is not None},
     )
 

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import ContextOverflow, ModelError
+from thalweg.models.cost import seconds
 from thalweg.models.request import Capabilities
 from thalweg.models.scorer import SOFT, Forest, Logits, Prefix, Scores
 from thalweg.models.tree_batch import TreeBatch
@@ -92,6 +93,7 @@ class LlamaTree:
             max_leaves=PATHS,
             max_rows=ROWS,
             exact_rows=exact_rows,
+            speculation="exact" if exact_rows >= ROWS else "close",
             snapshot=True,
             context=self.context,
             streams=streams,
@@ -209,6 +211,9 @@ class LlamaTree:
     def submit(self, forest: Forest) -> Future[Scores]:
         return self._thread.submit(self.score, forest)
 
+    def cost(self, rows: int, length: int = 256) -> float:
+        return seconds(self, rows)
+
     @cached_property
     def _thread(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(1, thread_name_prefix=f"scorer {self.name}")
@@ -282,8 +287,8 @@ class LlamaTree:
         soft = None
         if any(token == SOFT for _, token, *_ in todo):
             soft = np.stack(
-                [forest.soft[node] if token == SOFT else self.embedding(token) for node, token, *_ in todo]
-            ).astype(np.float32)
+                [forest.soft[node] if token == SOFT else self._embeddings[token] for node, token, *_ in todo]
+            )
         tokens, positions = [row[1] for row in todo], [row[2] for row in todo]
         struct = self._batch.fill(tokens, positions, [row[3] for row in todo], [row[4] for row in todo], soft)
         self._decode(trunk, struct)
@@ -293,9 +298,9 @@ class LlamaTree:
                 logits[node] = np.ctypeslib.as_array(pointer, (self.tokenizer.size,)).copy()
         return len(todo)
 
-    def embedding(self, token: int) -> NDArray[np.float32]:
-        """The embedding row of a token, float32 [width]."""
-        return self._embeddings[token]
+    def embed(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """The embedding rows of tokens, float32 [n, width]: what soft tokens hold."""
+        return self._embeddings[list(tokens)]
 
     @cached_property
     def _embeddings(self) -> NDArray[np.float32]:

@@ -160,6 +160,24 @@ def measure(
     return report
 
 
+def tree_exact_rows(choice: Choice) -> int:
+    """Rows up to which a tree's logits equal single rows' in the tree layout; measured once (about two seconds)."""
+    from thalweg.models.llama_tree import LlamaTree, measured_exact_rows
+
+    place = home() / "machine" / fingerprint() / "trees.json"
+    key = f"{choice.digest}{'+fast' if choice.accelerate else ''}"
+    known = read_json(place).get(key)
+    if known is None:
+        scorer = LlamaTree(choice.path, streams=1, context=256, accelerate=choice.accelerate)
+        try:
+            known = measured_exact_rows(scorer)
+        finally:
+            scorer.free()
+        with lock(place):
+            write_json(place, {**read_json(place), key: known})
+    return int(known)
+
+
 def rates(name: str = DEFAULT) -> tuple[float, float] | None:
     """Tokens a second read, and written with many streams, as `measure` found them; None where it has not run."""
     source = locate(name)
