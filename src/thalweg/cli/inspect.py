@@ -17,12 +17,17 @@ import click
 @click.option("--runs", is_flag=True, help="List the runs in the project's store.")
 @click.option("--store", help="Folder of the store (default .thalweg).")
 @click.option("--model", help="Model to render for.")
+@click.option("--forest", type=click.Path(dir_okay=False), help="Draw how the answer was guessed ahead: .svg or .html.")
+@click.option("--decoder", default="auto", show_default=True, help="With --forest: the drafter.")
+@click.option("--size", type=click.IntRange(0), default=0, help="With --forest: guesses a pass (0: what pays).")
+@click.option("--max-tokens", type=click.IntRange(1), default=96, show_default=True, help="With --forest.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Calls to list.")
 def command(target: str | None, inputs: tuple[str, ...], run_id: str | None, path: str | None, **options: Any) -> None:
     """Show what the model sees for FILE.py:NAME and INPUTS, or look into recorded runs.
 
     \b
     thalweg inspect examples/mail/triage.py:judge "Subject: hello ..."
+    thalweg inspect --forest forest.html --decoder lookahead notes.py:summary "The text ..."
     thalweg inspect --runs
     thalweg inspect --run last --call "row 0/triage#0/sort#0"
     """
@@ -38,6 +43,9 @@ def command(target: str | None, inputs: tuple[str, ...], run_id: str | None, pat
                 click.echo(f"flow {program.name}; its learned functions (name one to see its prompt):")
                 for state_path, one in program.learned().items():
                     click.echo(f"  {state_path}: {', '.join(field.name for field in one.signature.inputs)}")
+                return
+            if options["forest"]:
+                _draw_forest(program, inputs, **options)
                 return
             names = [field.name for field in program.signature.inputs]
             given = list(inputs) + [f"<{name}>" for name in names[len(inputs) :]]
@@ -71,6 +79,45 @@ def command(target: str | None, inputs: tuple[str, ...], run_id: str | None, pat
     for call in store.calls(run_id, limit=options["limit"]):
         outcome = call.error or call.value or ""
         click.echo(f"{call.path:<40} {1000 * call.seconds:>8.1f} ms  {outcome[:90]}")
+
+
+def _draw_forest(program: Any, inputs: tuple[str, ...], **options: Any) -> None:
+    """Answer once with a drafter, and write what every pass guessed."""
+    from pathlib import Path
+
+    from thalweg.decoding.drafters import drafter_named
+    from thalweg.decoding.forest_view import to_html, to_svg, watch
+    from thalweg.models import load
+
+    place = Path(options["forest"])
+    if place.suffix not in (".svg", ".html"):
+        raise click.UsageError(f"--forest writes .svg or .html, not {place.name!r}.")
+    if len(inputs) != len(program.signature.inputs):
+        names = ", ".join(field.name for field in program.signature.inputs)
+        raise click.UsageError(f"--forest answers the call, so it needs all inputs: {names}.")
+    import thalweg as tw
+    from thalweg.scheduling import Engine
+
+    scorer = load(options["model"] or "tree:smollm2-135m")
+    if getattr(scorer, "capabilities", None) is None or scorer.capabilities.speculation == "none":
+        raise click.UsageError(f"{options['model']} cannot check guesses; use a local model such as tree:smollm2-135m.")
+    engine = Engine(scorer, workers=1)
+    try:
+        with tw.using(model=engine, max_tokens=options["max_tokens"]):
+            request = program.request(*inputs)
+        watched = watch(
+            request, engine.prompt_tokens(request), scorer, drafter_named(options["decoder"]), size=options["size"]
+        )
+    finally:
+        engine.close()
+    place.write_text(to_svg(watched) if place.suffix == ".svg" else to_html(watched), encoding="utf-8")
+    counts = watched.counts
+    click.echo(watched.text)
+    click.echo(
+        f"{place}: {counts.tokens} tokens in {counts.passes} passes ({counts.mean_accepted:.2f} a pass), "
+        f"{counts.accepted} of {counts.drafted} guesses accepted",
+        err=True,
+    )
 
 
 def _show(call: Any) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from thalweg.decoding.drafters.draft import Draft, Drafting
+from thalweg.models.scorer import SOFT
 
 MEMORY = 0.97  # of what was promised and accepted, per pass
 PRIOR = 2.0  # accepted tokens that speak for the drafter before anything was seen
@@ -84,7 +85,8 @@ class Budget:
     def observe(self, draft: Draft, accepted: Sequence[int]) -> None:
         """Compare what a scored draft promised with what was accepted of it."""
         if len(draft):
-            self._promised = MEMORY * self._promised + sum(draft.weights)
+            promised = sum(weight for token, weight in zip(draft.tokens, draft.weights, strict=True) if token != SOFT)
+            self._promised = MEMORY * self._promised + promised
             self._accepted = MEMORY * self._accepted + len(accepted)
 
     def _seconds(self, rows: int) -> float:

@@ -22,6 +22,7 @@ _NAMED = {
     "token_recycling": ("token_recycling", "TokenRecycling"),
     "lookahead": ("lookahead", "Lookahead"),
     "rasd": ("rasd", "Fuse"),
+    "prompt_tokens": ("prompt_tokens", "PromptTokenDrafter"),
 }
 NAMES = ("plain", "auto", *_NAMED)
 

@@ -120,10 +120,10 @@ class Draft:
         return sorted(range(len(self)), key=lambda i: (-least[i], depth[i], i))
 
     def keep(self, nodes: Iterable[int]) -> Draft:
-        """The tree of `nodes` (closed under ancestors), depth first, children by falling weight."""
+        """The tree of `nodes` (closed under ancestors), depth first, children by falling weight, soft ones last."""
         kept = set(nodes)
         children: dict[int, list[int]] = {}
-        for i in sorted(kept, key=lambda i: (-self.weights[i], i)):
+        for i in sorted(kept, key=lambda i: (self.tokens[i] == SOFT, -self.weights[i], i)):
             children.setdefault(self.parents[i], []).append(i)
         copy, at = Draft(), {-1: -1}
         stack = children.get(-1, [])[::-1]

@@ -13,6 +13,9 @@ from thalweg.eval.benchmark import Benchmark
 BENCHES = (
     "typed", "distribution", "overhead", "quality", "resume", "table",
     "program.compile", "program.durable", "program.labels", "program.semantic",
+    "decoding.asap",
+    "decoding.matrix", "decoding.monitor", "decoding.ppd",
+    "torch.decoder",
 )  # fmt: skip
 
 
