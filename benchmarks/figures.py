@@ -1,10 +1,26 @@
-"""Write the figures of `benchmarks/results/*.json` into the table of README.md, between its two markers."""
+"""Write the figures of `benchmarks/results/*.json`: the headline of each bench into README.md, all of them into
+docs/figures.md."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 BEGIN, END = "<!-- figures:begin -->", "<!-- figures:end -->"
 ROOT = Path(__file__).resolve().parent.parent
+
+# Figures that answer a bench's question, by their names' beginnings; a bench that is not here shows its first figure.
+HEADLINES = {
+    "distribution": ("largest difference",),
+    "overhead": ("microseconds per call", "import thalweg"),
+    "program.compile": ("fan-out: seconds", "compile a flow"),
+    "program.labels": ("attacks: escapes", "mixed: label below the join of all"),
+    "program.semantic": ("calls per equality", "contract kept on mail"),
+    "quality": ("accuracy, constrained", "accuracy, distribution"),
+    "resume": ("output identical", "finished calls"),
+    "table": ("rows per second",),
+}
+
+TABLE = ["| question | figure | baseline | ratio | command |", "|---|---|---|---|---|"]
 
 
 def cell(value: float | None, unit: str) -> str:
@@ -13,16 +29,27 @@ def cell(value: float | None, unit: str) -> str:
     return f"{value:.3g} {unit}" if unit not in ("share",) else f"{value:.3g}"
 
 
-rows = ["| question | figure | baseline | ratio | command |", "|---|---|---|---|---|"]
+def row(one: dict[str, Any], *, notes: bool = True) -> str:
+    ratio = f"{one['ratio']:.3g} x" if one["ratio"] is not None else ""
+    note = f" ({one['note']})" if notes and one["note"] else ""
+    return (
+        f"| {one['bench']}: {one['figure']}{note} | {cell(one['value'], one['unit'])} "
+        f"| {cell(one['baseline'], one['unit'])} | {ratio} | `thalweg bench {one['bench']}` |"
+    )
+
+
+headlines, page = list(TABLE), ["# Figures", "", "All figures of the last committed runs, each with its baseline, "
+    "measured side by side in one run. `thalweg bench NAME` measures them again.", ""]  # fmt: skip
 for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
-    for one in json.loads(path.read_text())["figures"]:
-        ratio = f"{one['ratio']:.3g} x" if one["ratio"] is not None else ""
-        note = f" ({one['note']})" if one["note"] else ""
-        rows.append(
-            f"| {one['bench']}: {one['figure']}{note} | {cell(one['value'], one['unit'])} "
-            f"| {cell(one['baseline'], one['unit'])} | {ratio} | `thalweg bench {one['bench']}` |"
-        )
+    result = json.loads(path.read_text())
+    figures, machine = result["figures"], result["machine"]
+    wanted = HEADLINES.get(result["name"], ())
+    chosen = [one for one in figures if one["figure"].startswith(tuple(wanted))] if wanted else []
+    headlines += [row(one) for one in chosen or figures[:1]]
+    page += [f"## {result['name']}", "", f"{result['date'][:10]}, {machine['cpu']}, {machine['cores']} cores.", ""]
+    page += [*TABLE, *map(row, figures), ""]
 readme = ROOT / "README.md"
 text = readme.read_text()
 head, rest = text.split(BEGIN)
-readme.write_text(f"{head}{BEGIN}\n" + "\n".join(rows) + f"\n{END}{rest.split(END)[1]}")
+readme.write_text(f"{head}{BEGIN}\n" + "\n".join(headlines) + f"\n{END}{rest.split(END)[1]}")
+(ROOT / "docs" / "figures.md").write_text("\n".join(page))

@@ -5,6 +5,7 @@ Write plain Python; leave the body of some functions to a model; call them like 
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from thalweg import errors, program
@@ -90,7 +91,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
+_ROOMS = ("code", "decoding", "models", "prompting", "training")  # imported when they are first mentioned
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"thalweg.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(program, name)

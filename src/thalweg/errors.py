@@ -161,3 +161,19 @@ class RecordedError(Error):
 
 class SpaceError(Error):
     """A choice left open in a program cannot be read from its text, or an assignment does not fit the program."""
+
+
+class DeadEnd(UnsatisfiableConstraint):
+    """A text that was begun cannot be completed under its constraints; `tokens` are those written so far."""
+
+    def __init__(self, what: str, remedy: str, *, tokens: tuple[int, ...] = ()) -> None:
+        super().__init__(what, remedy)
+        self.tokens = list(tokens)  # as a record gives it back
+
+
+class AnalyserError(Error):
+    """A static analyser or its language server could not be started, crashed, hung, or answered what cannot be used."""
+
+
+class TokenizerMismatch(ModelError):
+    """Two models that must read the same tokens do not: a draft model and the model it drafts for."""

@@ -517,6 +517,40 @@ def test_an_effect_does_not_wait_for_a_submitted_flow_to_be_replayed() -> None:
     assert resume("apart").result(20)[0] == "sent to first"
 
 
+def test_a_run_does_not_end_in_the_middle_of_an_effect_of_a_flow_it_submitted() -> None:
+    """It may be resumed at once, and must then know whether the effect happened."""
+    began, go = threading.Event(), threading.Event()
+
+    @tw.tool(effect="write")
+    def slow(text: str) -> str:
+        began.set()
+        assert go.wait(20)
+        sent.append(text)
+        return f"sent {text}"
+
+    @tw.flow
+    def beside(text: str) -> str:
+        return slow(text) + slow(f"{text} again")
+
+    @tw.flow
+    def around(text: str) -> list[str]:
+        done = beside.submit(text)
+        assert began.wait(20)
+        meet_trouble("around")
+        return [done.result(), send("end")]
+
+    trouble["around"] = [ValueError("no")]
+    run = around.start("tea", id="around")
+    assert began.wait(20)
+    with pytest.raises(TimeoutError):
+        run.exception(0.2)
+    go.set()
+    assert isinstance(run.exception(20), ValueError)
+    assert sent == ["tea"]  # what it submitted stops at its next call
+    assert around.resume("around").result(20) == ["sent teasent tea again", "sent to end"]
+    assert sent == ["tea", "tea again", "end"]
+
+
 def test_async_flows_are_durable_too() -> None:
     @tw.flow
     async def together(text: str) -> list[str]:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 import thalweg as tw
 from thalweg.errors import SpaceError
 from thalweg.models.scripted import ScriptedModel
+from thalweg.program.assignments import filled, settings_of
 from thalweg.program.choice_kinds import Choice, Integer, Kind, Permutation, Real, Subset, Text
-from thalweg.program.choices import choice, filled, integer, permutation, real, settings_of, subset, text
+from thalweg.program.choices import choice, integer, permutation, real, subset, text
 from thalweg.program.spaces import Genome, Space, assigning, binding, space
 
 XS = ["a", "b", "c"]

@@ -231,6 +231,44 @@ def test_a_full_disk_is_reported_and_nothing_recorded_is_lost(tmp_path: Path) ->
     assert written == kept > 10
 
 
+# -- records that wait for the next transaction ---------------------------------------------------------------------
+
+
+def written(folder: Path) -> list[str]:
+    """Paths in the file, as another process sees it."""
+    with sqlite3.connect(folder / "store.sqlite") as db:
+        found = [path for (path,) in db.execute("SELECT path FROM calls ORDER BY rowid")]
+    db.close()
+    return found
+
+
+def test_a_record_that_may_wait_is_found_by_readers_and_comes_before_what_is_written_next(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.record(replace(CALL, path="a", key=None), later=True)
+    store.record(replace(CALL, path="b", key=None), later=True)
+    assert written(tmp_path) == []
+    store.record(replace(CALL, path="c"), cache=True)
+    assert written(tmp_path) == ["a", "b", "c"]
+    store.record(replace(CALL, path="d", key=None), later=True)
+    store.record(replace(CALL, path="e", key=None))
+    assert written(tmp_path) == ["a", "b", "c", "d", "e"]
+    store.record(replace(CALL, path="f", key=None, inputs="x" * 300_000), later=True)
+    assert store.call(CALL.run, "f") == replace(CALL, path="f", key=None, inputs="x" * 300_000)
+    store.record(replace(CALL, path="g", key=None), later=True)
+    store.close()
+    assert written(tmp_path) == ["a", "b", "c", "d", "e", "f", "g"]
+
+
+def test_records_that_wait_are_written_when_the_process_ends(tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_store import CALL, Store, replace\n"
+        f"store = Store({str(tmp_path)!r}); store.record(replace(CALL, path='last', key=None), later=True)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+    assert written(tmp_path) == ["last"]
+
+
 # -- several at once ------------------------------------------------------------------------------------------------
 
 

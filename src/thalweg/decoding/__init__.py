@@ -1,7 +1,8 @@
 """Decoding: how tokens are chosen, given scores.
 
 Lives here: constraints (`constraints/`), samplers (`samplers.py`), decoders - coroutines that yield `Fragment`s of a
-forest and receive logits (`generate`, `distribution`, `score`) - and `decoder_for`, which turns a request into one.
+forest and receive logits (`generate`, `distribution`, `score`, `aligned/`) - and `decoder_for`, which makes one of a
+request.
 A decoder knows nothing of batching: the engine of the `scheduling` room merges the fragments of many.
 
 To add a method: one file with a coroutine, a constraint or a sampler; nothing else changes. May import `models` only.
@@ -10,31 +11,48 @@ To add a method: one file with a coroutine, a constraint or a sampler; nothing e
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from thalweg.decoding.constraints import Choices, Grammar, constraint_for
+from thalweg.decoding.aligned import Driven, GrammarAligned, aligned_answer
+from thalweg.decoding.budget import Budget, Guesses
+from thalweg.decoding.constraints import Choices, Constraint, Grammar, constraint_for
+from thalweg.decoding.drive import drive
 from thalweg.decoding.exact import distribution, score
 from thalweg.decoding.fragment import Decoder, Fragment
-from thalweg.decoding.generate import Generated, generate
+from thalweg.decoding.generate import generate
+from thalweg.decoding.speculate import Speculation, speculate
+from thalweg.decoding.writing import Generated
 from thalweg.models.request import Answer, Request, Usage
 
 __all__ = [
-    "Choices", "Decoder", "Fragment", "Generated", "Grammar", "constraint_for", "decoder_for", "distribution",
-    "generate", "score",
+    "Budget", "Choices", "Constraint", "Decoder", "Fragment", "Generated", "Grammar", "GrammarAligned", "Guesses",
+    "constraint_for", "decoder_for", "distribution", "drive", "generate", "score", "speculate",
 ]  # fmt: skip
 
 
 def decoder_for(
-    request: Request, last: int, tokenizer: Any, *, room: int, observe: Callable[[str], None] | None = None
+    request: Request,
+    prompt: Sequence[int],
+    tokenizer: Any,
+    *,
+    room: int,
+    observe: Callable[[str], None] | None = None,
+    constraint: Constraint | None = None,
+    guesses: Guesses | None = None,
 ) -> Decoder[Answer]:
-    """The decoder of a request behind a prompt whose last token, `last`, is not computed yet.
+    """The decoder of a request behind `prompt`, whose last token is not computed yet.
 
     Args:
         room: tokens left in the context for the answer.
         observe: called with the text written so far after every step.
+        constraint: stands in for the one of the request's format.
+        guesses: a drafter at work on this answer, with its budget; None writes one token a pass.
     """
-    constraint = constraint_for(request.format, tokenizer)
+    last = prompt[-1]
+    if isinstance(request, Driven):
+        return (yield from request.decode(last, tokenizer, room))
+    constraint = constraint or constraint_for(request.format, tokenizer)
     if request.want == "distribution":
         assert isinstance(constraint, Choices)
         probabilities = yield from distribution(last, constraint)
@@ -53,15 +71,29 @@ def decoder_for(
         written += characters.decode(b"".join(tokenizer.pieces[token] for token in tokens))
         observe(written)
 
-    made = yield from generate(
-        last,
-        constraint,
-        request.sampling,
-        end=tokenizer.end,
-        limit=min(request.sampling.max_tokens, room),
-        reserve=request.reserve,
-        observe=tell if observe else None,
-    )
+    if request.sampling.sampler != "masked":
+        return (yield from aligned_answer(
+            request, last, constraint, tokenizer, room=room, observe=tell if observe else None
+        ))  # fmt: skip
+    settings: dict[str, Any] = {
+        "end": tokenizer.end,
+        "limit": min(request.sampling.max_tokens, room),
+        "reserve": request.reserve,
+        "observe": tell if observe else None,
+    }
+    counts = Speculation()
+    if guesses is None:
+        made = yield from generate(last, constraint, request.sampling, **settings)
+    else:
+        made = yield from speculate(
+            prompt, constraint, request.sampling, guesses=guesses, speculation=counts, **settings
+        )
     text = tokenizer.decode(made.tokens)
-    usage = Usage(output_tokens=len(made.tokens), forced_tokens=made.forced)
+    usage = Usage(
+        output_tokens=len(made.tokens),
+        forced_tokens=made.forced,
+        drafted_tokens=counts.drafted,
+        accepted_tokens=counts.accepted,
+        passes=counts.passes,
+    )
     return Answer(text, made.logprob, tuple(made.tokens), finish="closed" if made.closed else "complete", usage=usage)

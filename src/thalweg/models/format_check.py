@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
+from thalweg.errors import TypeNotSupported
 from thalweg.models.request import Format
 from thalweg.models.schema_check import violation
 
@@ -43,6 +45,10 @@ def read_answer(text: str, format: Format, *, tolerant: bool = True) -> str:
         return _read_choice(candidates, format)
     if format.kind == "regex":
         return _read_regex(candidates, format)
+    if format.kind == "lark":
+        return _read_lark(candidates, format)
+    if format.kind == "where":
+        raise TypeNotSupported("A query's constraint is checked by the query itself.", "Ask a local model.")
     return _read_text(text, format, tolerant)
 
 
@@ -55,6 +61,8 @@ def describe(format: Format) -> str:
         return f"one JSON value that is valid under this JSON Schema, and nothing else: {format.schema}"
     if format.kind == "regex":
         return f"a text that matches this regular expression as a whole, and nothing else: {format.pattern}"
+    if format.kind == "lark":
+        return f"a text of this grammar (Lark notation), and nothing else:\n{format.grammar}"
     return f"text of at most {format.max_chars} characters" if format.max_chars else "text"
 
 
@@ -94,6 +102,43 @@ def _read_regex(candidates: list[str], format: Format) -> str:
     if not short:
         raise AnswerError(f"has more than {format.max_chars} characters")
     raise AnswerError(f"does not match the regular expression {format.pattern}")
+
+
+def _read_lark(candidates: list[str], format: Format) -> str:
+    grammar = byte_matcher(format.grammar)
+    for text in candidates:
+        matcher = grammar.deep_copy()
+        if matcher.consume_tokens(list(text.encode(errors="replace"))) and matcher.is_accepting():
+            return text
+    raise AnswerError("is not a text of the grammar")
+
+
+@lru_cache(maxsize=64)
+def byte_matcher(grammar: str, *, ready: bool = False) -> Any:
+    """A matcher whose tokens are bytes, of a Lark grammar, or of one that is `ready` for the engine. To be copied.
+
+    Raises:
+        TypeNotSupported: the grammar cannot be compiled.
+    """
+    from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
+
+    made = LLMatcher(
+        LLTokenizer(TokenizerWrapper(_Bytes())), grammar if ready else LLMatcher.grammar_from_lark(grammar), log_level=0
+    )
+    if made.is_error():
+        raise TypeNotSupported(f"The grammar cannot be compiled: {made.get_error()[:300]}", "Correct the grammar.")
+    return made
+
+
+class _Bytes:
+    """A vocabulary of the 256 bytes and an end."""
+
+    eos_token_id, bos_token_id = 256, None
+    tokens = tuple([bytes([byte]) for byte in range(256)] + [b"\xff<end>"])
+    special_token_ids = (256,)
+
+    def __call__(self, text: bytes | str) -> list[int]:
+        return list(text.encode() if isinstance(text, str) else text)
 
 
 def _read_text(text: str, format: Format, tolerant: bool) -> str:

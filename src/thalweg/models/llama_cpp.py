@@ -15,16 +15,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import llama_cpp
 import numpy as np
 
-from thalweg.errors import ContextOverflow, ModelError
+from thalweg.errors import ContextOverflow, ModelError, UnsupportedByBackend
+from thalweg.models.cost import seconds
 from thalweg.models.llama_batch import JUNK_ROWS, Batch, padded, pieces
+from thalweg.models.llama_probe import LlamaProbe
 from thalweg.models.request import Capabilities
-from thalweg.models.scorer import Forest, Logits, Prefix, Scores
+from thalweg.models.scorer import Forest, Logits, Prefix, Probed, Scores
 from thalweg.models.weights import Weights
 
 COPY_PAYS_FROM = 12  # tokens: copying a lane costs about as much as computing this many
@@ -99,6 +103,7 @@ class LlamaCpp:
         self._lanes = [_Lane(i) for i in range(streams)]
         self._batch = Batch(max(2048, 4 * streams))
         self._clock = 0
+        self._thread: ThreadPoolExecutor | None = None
         self.capabilities = Capabilities(
             constraints="exact",
             logits="full",
@@ -106,6 +111,8 @@ class LlamaCpp:
             max_leaves=64,
             max_rows=512,
             exact_rows=exact_rows,
+            probe=True,
+            speculation="close",
             snapshot=True,
             context=self.context,
             streams=streams,
@@ -150,7 +157,11 @@ class LlamaCpp:
     def free(self) -> None:
         """Release weights and cache."""
         if self._context:
+            if self._thread is not None:
+                self._thread.shutdown()
             llama_cpp.llama_free(self._context)
+            if "prober" in self.__dict__:
+                self.prober.free()
             self.weights.release()
             self._context = self._model = None
             for lane in self._lanes:
@@ -221,6 +232,8 @@ class LlamaCpp:
 
     def score(self, forest: Forest) -> Scores:
         started = time.perf_counter()
+        if forest.hidden:
+            raise UnsupportedByBackend("llama.cpp gives no hidden states here.", 'Load the model as "torch:NAME".')
         self._check_tokens(forest.token)
         rounds = self._rounds(forest)
         # Several paths of one prefix are compared with each other: compute them all the same way.
@@ -252,6 +265,16 @@ class LlamaCpp:
             for lane, _, path in paths:
                 lane.scored, lane.forest = path, forest
         return Scores(forest, rows, time.perf_counter() - started, logits)
+
+    def submit(self, forest: Forest) -> Future[Scores]:
+        """`score` on a thread of the scorer's own; one forest at a time."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"scorer {self.name}")
+        return self._thread.submit(self.score, forest)
+
+    def cost(self, rows: int, length: int = 256) -> float:
+        """Seconds one pass over `rows` rows of one prefix takes here: measured once, then interpolated."""
+        return seconds(self, rows)
 
     def commit(self, scores: Scores, node: int) -> Prefix:
         path = scores.forest.path(node)
@@ -390,6 +413,17 @@ class LlamaCpp:
             f"{self.name}: llama.cpp returned {code} ({reasons.get(code, 'a fatal engine error')}).",
             "Try again with fewer `streams`; THALWEG_ENGINE_LOG=1 prints the engine's messages.",
         )
+
+    # -- probing ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def prober(self) -> LlamaProbe:
+        """Looks into early layers, in a context of its own; several layers at a time with its `several`."""
+        return LlamaProbe(self.weights, self.name)
+
+    def probe(self, tokens: Sequence[int], layer: int) -> Probed:
+        """The last queries and all keys of one layer, without the layers above it. Any thread may ask."""
+        return self.prober(tokens, layer, self.threads)
 
     # -- lanes ------------------------------------------------------------------------------------------------
 

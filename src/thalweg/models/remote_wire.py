@@ -56,8 +56,8 @@ def chat_body(
 
 
 def response_format(format: Format) -> dict[str, Any] | None:
-    """The ``response_format`` that makes a server answer in `format`; None for free text."""
-    if format.kind == "text":
+    """The ``response_format`` that makes a server answer in `format`; None for free text and where there is none."""
+    if format.kind in ("text", "lark", "where"):
         return None
     if format.kind == "json":
         schema = format.schema_object()

@@ -20,23 +20,30 @@ class Message:
 
 @dataclass(frozen=True)
 class Format:
-    """The set of texts an answer may be; exactly one of the four kinds.
+    """The set of texts an answer may be; exactly one of the six kinds.
 
     - ``text``: free text of 1 to `max_chars` characters (no control characters but newline and tab);
     - ``regex``: texts which match `pattern` as a whole (bounded: matches are at most `max_chars` long);
     - ``json``: compact JSON (", " and ": " separators) valid under `schema`;
-    - ``choices``: one of the listed `choices`, which are texts, all different, none empty.
+    - ``choices``: one of the listed `choices`, which are texts, all different, none empty;
+    - ``lark``: texts of the context-free grammar `grammar` in Lark notation, which starts at ``start``;
+    - ``where``: what a query's hole may hold, `grammar` being data of the `decoding` room and `checks` the functions it
+      refers to (local models only).
     """
 
-    kind: Literal["text", "regex", "json", "choices"]
+    kind: Literal["text", "regex", "json", "choices", "lark", "where"]
     max_chars: int = 0
     pattern: str = ""
     schema: str = ""  # canonical JSON text, so that the object stays hashable
     choices: tuple[str, ...] = ()
+    grammar: str = ""
+    checks: tuple[Any, ...] = field(default=(), compare=False)  # callables; `grammar` holds digests of their code
 
     @property
     def digest(self) -> str:
         parts = (self.kind, str(self.max_chars), self.pattern, self.schema, *self.choices)
+        if self.grammar:
+            parts += (self.grammar,)
         return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=12).hexdigest()
 
     def schema_object(self) -> dict[str, Any]:
@@ -45,13 +52,19 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. Temperature 0 is greedy. The draw is a function of `seed` and the position alone."""
+    """How tokens are drawn. Temperature 0 is greedy. The draw is a function of `seed` and the position alone.
+
+    `sampler` is ``masked`` (forbidden tokens are cut away at every step), or one that approaches the model's own
+    distribution over the allowed texts: ``aligned`` (learns from one draw to the next, which its draws depend on too),
+    ``smc``, ``awrs`` (a fixed population a draw). Local models only; see ``thalweg.decoding.aligned``.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0  # 0: no limit
     seed: int = 0
     max_tokens: int = 512
+    sampler: Literal["masked", "aligned", "smc", "awrs"] = "masked"
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,9 @@ class Request:
             ``score`` the log-probability of `target` under the constrained distribution.
         target: the text to score.
         reserve: tokens kept back for closing the value when `max_tokens` comes near.
+        decoder: the drafter that guesses tokens ahead: ``plain`` none, ``auto`` what the engine finds best, or a name.
+            Guesses do not change answers, so this is not part of what identifies a request; nor is `lossless`.
+        lossless: ``exact`` refuses a drafter where the engine's rounding could change an answer, ``argmax`` accepts it.
     """
 
     messages: tuple[Message, ...]
@@ -80,6 +96,8 @@ class Request:
     want: Literal["value", "distribution", "score"] = "value"
     target: str = ""
     reserve: int = 16
+    decoder: str = field(default="plain", compare=False)
+    lossless: Literal["exact", "argmax"] = field(default="exact", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +109,9 @@ class Usage:
     output_tokens: int = 0
     forced_tokens: int = 0  # output tokens that needed no sampling step
     seconds: float = 0.0  # from submission to answer, waiting included
+    drafted_tokens: int = 0  # guesses scored
+    accepted_tokens: int = 0  # guesses that were right
+    passes: int = 0  # of the model, where guesses were made
 
 
 @dataclass(frozen=True)
@@ -126,6 +147,8 @@ class Capabilities:
         logits: ``full`` whole vocabulary, ``topk`` the few a server returns, ``none``.
         branching: how a tree of candidates is scored: ``mask`` one pass with a tree mask, ``replicate`` a copy of
             the state per leaf, ``none`` one chain per call.
+        speculation: whether guesses can be checked: ``exact`` rows of one prefix that come together have the logits of
+            rows that come alone, ``close`` up to rounding, ``none`` not at all.
         exact_rows: largest batch whose rows are bit-equal to the same rows computed alone; 0 means never.
         context: most tokens of prompt and answer together; 0 means unknown.
         streams: requests advanced side by side.
@@ -141,6 +164,7 @@ class Capabilities:
     max_leaves: int = 1
     max_rows: int = 1
     exact_rows: int = 0
+    speculation: Literal["exact", "close", "none"] = "none"
     snapshot: bool = False
     context: int = 0
     streams: int = 1

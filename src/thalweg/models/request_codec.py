@@ -20,6 +20,8 @@ from thalweg.models.request import Answer, Format, Request, Usage
 
 _REMEDY = "Delete the entry (or the file) and run the call again; the text of an answer comes from `answer_to_json`."
 _NO_USAGE: dict[str, Any] = {}
+_GUESSES = ("drafted_tokens", "accepted_tokens", "passes")
+_NO_GUESSES = (0, 0, 0)
 
 
 def request_key(request: Request, identity: str) -> str:
@@ -37,6 +39,8 @@ def request_key(request: Request, identity: str) -> str:
         f"\x1f{float(sampling.top_p) + 0.0!r}\x1f{int(sampling.top_k)}\x1f{int(sampling.seed)}"
         f"\x1f{int(sampling.max_tokens)}\x1f{request.want}\x1f{len(request.target)}\x1f{request.target}{prompt}"
     )
+    if sampling.sampler != "masked":  # at the front, where no key of a masked request can be taken for it
+        text = f"{sampling.sampler}\x1f{text}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
@@ -48,13 +52,19 @@ def _digest(format: Format) -> str:
 def answer_to_json(answer: Answer) -> str:
     """`answer` as one line of ASCII JSON; nan is null, infinities are ``1e999`` (valid JSON that reads as infinite)."""
     usage = answer.usage
+    guesses = ""
+    if usage.passes:
+        guesses = (
+            f'"drafted_tokens": {usage.drafted_tokens:d}, "accepted_tokens": {usage.accepted_tokens:d}, '
+            f'"passes": {usage.passes:d}, '
+        )
     return (
         f'{{"text": {_quote(answer.text)}, "logprob": {_number(answer.logprob)}, "tokens": {_integers(answer.tokens)}, '
         f'"prompt_tokens": {_integers(answer.prompt_tokens)}, '
         f'"probabilities": [{", ".join([_number(p) for p in answer.probabilities])}], "finish": "{answer.finish}", '
         f'"usage": {{"prompt_tokens": {usage.prompt_tokens:d}, "cached_tokens": {usage.cached_tokens:d}, '
         f'"output_tokens": {usage.output_tokens:d}, "forced_tokens": {usage.forced_tokens:d}, '
-        f'"seconds": {_number(usage.seconds)}}}, "model": {_quote(answer.model)}}}'
+        f'{guesses}"seconds": {_number(usage.seconds)}}}, "model": {_quote(answer.model)}}}'
     )
 
 
@@ -79,10 +89,11 @@ def answer_from_data(data: Any) -> Answer:
         counters = usage.get
         prompt, cached = counters("prompt_tokens", 0), counters("cached_tokens", 0)
         output, forced = counters("output_tokens", 0), counters("forced_tokens", 0)
+        guesses = tuple(counters(name, 0) for name in _GUESSES) if "passes" in usage else _NO_GUESSES
         answer, finish, model = data["text"], get("finish", "complete"), get("model", "")
         if not (type(answer) is type(model) is str and finish in ("complete", "closed")):
             raise TypeError("text and model must be strings, finish must be complete or closed")
-        if not (type(prompt) is type(cached) is type(output) is type(forced) is int):
+        if not (type(prompt) is type(cached) is type(output) is type(forced) is type(sum(guesses)) is int):
             raise TypeError("the counters of usage must be whole numbers")
         return Answer(
             answer,
@@ -91,7 +102,7 @@ def answer_from_data(data: Any) -> Answer:
             _tuple(get("prompt_tokens", ())),
             tuple(map(_float, get("probabilities", ()))),
             finish,
-            Usage(prompt, cached, output, forced, _float(counters("seconds", 0.0))),
+            Usage(prompt, cached, output, forced, _float(counters("seconds", 0.0)), *guesses),
             model,
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:

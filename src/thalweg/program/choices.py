@@ -9,15 +9,14 @@ Source: define-by-run search spaces, as in Optuna (Akiba et al., 2019). Cost: a 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from itertools import islice
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 from thalweg.errors import SpaceError
+from thalweg.program.assignments import Place, assigned
 from thalweg.program.choice_kinds import (
     Choice,
     Integer,
@@ -100,70 +99,14 @@ for _marker, _name in MARKERS.items():
     _marker.__thalweg_marker__ = _name  # known to `program/ir` without an import
 
 
-# -- assignments ----------------------------------------------------------------------------------------------------
+# -- fields and places ------------------------------------------------------------------------------------------------
 
-Place = tuple[str, int, int]  # file, last line and column of the marker's call
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What is assigned, by everything a marker can know of itself when it runs."""
-
-    values: Mapping[tuple[str, str], Any]  # (function or class, name) -> value
-    places: Mapping[Place, Any] = field(default_factory=dict)
-    kinds: Mapping[Place, Any] = field(default_factory=dict)
-    parameters: Mapping[CodeType, Mapping[str, Any]] = field(default_factory=dict)
-    settings: Mapping[object, Mapping[str, Any]] = field(default_factory=dict)
-
-
-_assigned: ContextVar[Assignment | None] = ContextVar("thalweg_assigned_choices", default=None)
 _known: dict[Place, tuple[str, str]] = {}  # markers that a space has found, and what they are called
 
 
 def know(place: Place, function: str, name: str) -> None:
     """Remember what the marker at a place is called, for assignments that name it."""
     _known[place] = (function, name)
-
-
-@contextmanager
-def in_force(assignment: Assignment | None) -> Iterator[None]:
-    """An assignment for everything inside; inner ones win, and leave the rest of the outer ones alone."""
-    outer = _assigned.get()
-    if outer is not None and assignment is not None:
-        assignment = Assignment(
-            {**outer.values, **assignment.values}, {**outer.places, **assignment.places},
-            {**outer.kinds, **assignment.kinds}, {**outer.parameters, **assignment.parameters},
-            {**outer.settings, **assignment.settings},
-        )  # fmt: skip
-    token = _assigned.set(assignment)
-    try:
-        yield
-    finally:
-        _assigned.reset(token)
-
-
-def is_assigned() -> bool:
-    """Whether any assignment is in force."""
-    return _assigned.get() is not None
-
-
-def filled(function: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is assigned to parameters of `function` whose default is a marker and which the caller left out.
-
-    Args:
-        given: the arguments by name, as `inspect.Signature.bind` gives them, without defaults.
-    """
-    found = _assigned.get()
-    if found is None:
-        return {}
-    parameters = found.parameters.get(getattr(function, "__code__", None), {})  # type: ignore[arg-type]
-    return {name: value for name, value in parameters.items() if name not in given}
-
-
-def settings_of(origin: object) -> Mapping[str, Any]:
-    """Settings (``temperature`` and so on) assigned to a learned function or flow; empty for most."""
-    found = _assigned.get()
-    return found.settings.get(origin, {}) if found is not None else {}
 
 
 class Field:
@@ -176,7 +119,7 @@ class Field:
         self._fallback = fallback
 
     def __call__(self) -> Any:
-        found = _assigned.get()
+        found = assigned.get()
         if found is None:
             return self._fallback()
         owner = sys._getframe(1).f_locals.get("self")
@@ -202,7 +145,7 @@ def _settled(kind: Any, name: str | None, value: Callable[[Any, Any], Any]) -> A
         from dataclasses import field
 
         return field(default_factory=Field(kind, name, value, lambda: value(kind.default, kind)))
-    found = _assigned.get()
+    found = assigned.get()
     if found is None:
         return value(kind.default, kind)
     user = _user_frame(frame)

@@ -88,24 +88,33 @@ class Contracted(Learned[P, T]):
 
     contract: Contract = field(default_factory=Contract)
 
-    def submit_at(self, ticket: Ticket | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value[T]:
-        inputs = self.signature.bind(args, kwargs)
-        session = self._session()
+    def _ask(
+        self, inputs: dict[str, Any], session: Session, ticket: Ticket | None = None, *, given: bool = True
+    ) -> Value[T]:
+        """`Learned._ask`, kept; `given` false: what it requires of its inputs was seen to already."""
         scope = scope_in_force(store_in_force(session) if session.journal is not False else None)
         ticket = ticket or scope.begin(self.name)
         self.contract.count("calls")
-        for condition in self.contract.require:
-            if problem := condition.problem(inputs):
-                self.contract.count("refused")
-                raise ContractViolation(
-                    f"`{self.name}` was called at {ticket.path} with inputs that break its contract: {problem}.",
-                    "Check the inputs before the call.", condition=condition.name, kind="require", path=ticket.path,
-                )  # fmt: skip
+        if given:
+            self._require(inputs, ticket.path)
         attempt = _Attempt(self, inputs, session, ticket, ticket.path, scope.child(ticket.path))
         first = attempt.first()
         task = Task(lambda: attempt.keep(first.result()), (first._future,))
         task.start(_CHECKS)
         return Value(task.future, path=ticket.path, before_wait=task.help)
+
+    def _require(self, inputs: Mapping[str, Any], path: str = "") -> None:
+        for condition in self.contract.require:
+            if problem := condition.problem(inputs):
+                self.contract.count("refused")
+                where = f" at {path}" if path else ""
+                raise ContractViolation(
+                    f"`{self.name}` was called{where} with inputs that break its contract: {problem}.",
+                    "Check the inputs before the call.", condition=condition.name, kind="require", path=path,
+                )  # fmt: skip
+
+    def _refused(self, inputs: Mapping[str, Any], value: Any) -> str:
+        return "; ".join(problem for _, problem in self.contract.broken(inputs, value))
 
     def stream(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[Event]:
         """`Started`, then `Finished` and `Done`: text that may be refused is not shown."""

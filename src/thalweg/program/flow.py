@@ -7,17 +7,18 @@ parameters of every learned function the flow reaches; `bind` returns a copy tha
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import json
 import sys
+import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from weakref import WeakValueDictionary
@@ -25,7 +26,7 @@ from weakref import WeakValueDictionary
 from thalweg.errors import FlowError, StateMismatch, TypeNotSupported
 from thalweg.program import interpret as interpreting
 from thalweg.program import state as states
-from thalweg.program.choices import filled, is_assigned, settings_of
+from thalweg.program.assignments import filled, is_assigned, settings_of
 from thalweg.program.compile import (
     BODIES,
     Abandoned,
@@ -33,28 +34,25 @@ from thalweg.program.compile import (
     Pending,
     Task,
     arguments_may_run_aside,
-    compile_flow,
-    ir_of,
 )
 from thalweg.program.compile.aside import may_run_aside
 from thalweg.program.compile.lazy import SCALARS, leaves, materialise, snapshot
-from thalweg.program.compile.resolve import scope_of
+from thalweg.program.compile.resolve import called_names
 from thalweg.program.events import Done, Event, Finished, Started
-from thalweg.program.ir import FlowIR, NoSource
 from thalweg.program.journal import Scope, Ticket, inside, scope_in_force
 from thalweg.program.labels import BOTTOM, Labelled
 from thalweg.program.learned import Learned, _in_thread
 from thalweg.program.mapping import map_rows
 from thalweg.program.purity import reads_only, why_impure
 from thalweg.program.session import Session, current, model_in_force, settings, store_in_force, using
-from thalweg.program.store import Call
+from thalweg.program.store import Call, Store
 from thalweg.program.strategy import Parameters
 from thalweg.program.types import jsonable
 from thalweg.program.value import Failure, Value
 
 if TYPE_CHECKING:
     from thalweg.program.compile.explain import Explanation
-    from thalweg.program.ir import CallGraph, Graph
+    from thalweg.program.ir import CallGraph, FlowIR, Graph
     from thalweg.program.run import Run
     from thalweg.program.spaces import Genome
 
@@ -116,13 +114,17 @@ class Flow(Generic[P, T]):
     def _run(self, place: tuple[Scope, Ticket] | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
         with self._in_force():
             scope, ticket = place or self._place()
-            return self._execute(scope, ticket, args, self._with_choices(args, kwargs))
+            later = place is None and bool(scope.file)  # the flow around is recorded after it
+            return self._execute(scope, ticket, args, self._with_choices(args, kwargs), later=later)
 
     @contextmanager
     def _in_force(self) -> Iterator[None]:
         """This flow's settings, parameters and choices."""
         own = self.own
         choosing: Any = None
+        if self._is_bare():
+            yield
+            return
         if self.chosen is not None:
             from thalweg.program.spaces import binding as choosing
         if assigned := settings_of(self):
@@ -134,6 +136,10 @@ class Flow(Generic[P, T]):
         ):
             yield
 
+    def _is_bare(self) -> bool:
+        """Whether it has neither settings nor parameters nor choices of its own."""
+        return self.own is _NOTHING and not self.bound and self.chosen is None and not settings_of(self)
+
     def _with_choices(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Keyword arguments, with what is assigned to defaults that are choices left open."""
         if not is_assigned():
@@ -141,8 +147,12 @@ class Flow(Generic[P, T]):
         return {**filled(self.function, self.signature.bind(*args, **kwargs).arguments), **kwargs}
 
     def _execute(self, scope: Scope, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any],
-                 frame: Frame | None = None) -> T:  # fmt: skip
-        """Run the body at a place, and write down what came of it."""
+                 frame: Frame | None = None, *, later: bool = False) -> T:  # fmt: skip
+        """Run the body at a place, and write down what came of it.
+
+        Args:
+            frame: of the body, where a frame around it has made one. later: the record may wait (see `Store.record`).
+        """
         session = current()
         store = store_in_force(session) if session.journal is not False else None
         started = time.time()
@@ -153,6 +163,7 @@ class Flow(Generic[P, T]):
             args, kwargs = labels.args, labels.kwargs
         body = None if _eager.get() or labels is not None else self.compiled
         inner = frame.scope if frame is not None else scope.child(ticket.path, self.function)
+        bound = frame is not None  # whoever made it has bound the arguments
         if body is not None and frame is None:
             frame = Frame(inner, scope.frame, ticket.position)
         try:
@@ -162,13 +173,13 @@ class Flow(Generic[P, T]):
                     return result
                 if body is None or frame is None:
                     result = self.function(*args, **kwargs)
-                    return asyncio.run(result) if self.is_async else result
+                    return _awaited(result) if self.is_async else result
                 try:
-                    if not self._takes(args, kwargs):
+                    if not bound and not self._takes(args, kwargs):
                         body = self._bare  # refused by Python in the words of the function itself
                     result = body(frame, *args, **kwargs)
                     if self.is_async:
-                        result = asyncio.run(result)
+                        result = _awaited(result)
                     result = frame.finish(result)
                 except BaseException as problem:
                     frame.failed(problem)
@@ -178,29 +189,21 @@ class Flow(Generic[P, T]):
             error = problem
             raise
         finally:
-            if store is not None and not isinstance(error, Abandoned):
-                scope.write(
-                    store,
-                    ticket,
-                    Call(
-                        scope.run,
-                        ticket.path,
-                        "flow",
-                        self.name,
-                        None,
-                        json.dumps(jsonable({"args": list(args), **kwargs})),
-                        None,
-                        None,
-                        None if error else json.dumps(jsonable(result)),
-                        f"{type(error).__name__}: {error}" if error else None,
-                        None,
-                        None,
-                        started,
-                        time.time() - started,
-                    ),  # fmt: skip
-                )
+            self._record(store, scope, ticket, args, kwargs, result, error, started, later)
             if frame is not None:
                 frame.close()
+
+    def _record(self, store: Store | None, scope: Scope, ticket: Ticket, args: tuple[Any, ...],
+                kwargs: dict[str, Any], result: Any, error: BaseException | None, started: float,
+                later: bool) -> None:  # fmt: skip
+        if store is None or isinstance(error, Abandoned):
+            return
+        call = Call(
+            scope.run, ticket.path, "flow", self.name, None, json.dumps(jsonable({"args": list(args), **kwargs})),
+            None, None, None if error else json.dumps(jsonable(result)),
+            f"{type(error).__name__}: {error}" if error else None, None, None, started, time.time() - started,
+        )  # fmt: skip
+        scope.write(store, ticket, call, later=later)
 
     def __thalweg_begin__(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], line: int) -> Any:
         """A call by compiled code: aside, where nobody could tell, or else here and now."""
@@ -210,26 +213,22 @@ class Flow(Generic[P, T]):
         if frame.depth > sys.getrecursionlimit() // 4:
             raise RecursionError(f"maximum recursion depth exceeded: the flow `{self.name}` calls itself without end")
         try:
-            named = self.signature.bind(*args, **kwargs)
-            named.apply_defaults()
-            aside = may_run_aside(self) and arguments_may_run_aside(self._reads_only, named.arguments)
+            aside = may_run_aside(self) and arguments_may_run_aside(self._reads_only, self._named(args, kwargs))
         except TypeError:  # the call itself says what is wrong with it
             aside = False
         if not aside:
             args = tuple([frame.escape(one) for one in args])
             return self._run(None, args, {name: frame.escape(one) for name, one in kwargs.items()})
         args = tuple([one if type(one) in SCALARS else snapshot(one) for one in args])
-        kwargs = {name: one if type(one) in SCALARS else snapshot(one) for name, one in kwargs.items()}
-        needs = tuple(
-            one.future
-            for value in (*args, *kwargs.values())
-            if type(value) not in SCALARS
-            for one in leaves(value)
-        )  # fmt: skip
+        if kwargs:
+            kwargs = {name: one if type(one) in SCALARS else snapshot(one) for name, one in kwargs.items()}
+        needs = [one for value in (*args, *kwargs.values()) if type(value) not in SCALARS for one in leaves(value)]
         ticket = frame.scope.begin(self.name)
         ticket.line = line
         child = Frame(frame.scope.child(ticket.path, self.function), frame, ticket.position)
         frame.inner.add(child)
+        if not needs and self._issues():
+            return self._issue(frame, ticket, child, args, kwargs)
 
         def run() -> T:
             if child._is_abandoned():
@@ -237,9 +236,11 @@ class Flow(Generic[P, T]):
             ready = tuple([materialise(one) for one in args])
             named = {name: materialise(one) for name, one in kwargs.items()}
             with self._in_force():
-                return self._execute(frame.scope, ticket, ready, self._with_choices(ready, named), child)
+                return self._execute(
+                    frame.scope, ticket, ready, self._with_choices(ready, named), child, later=True
+                )  # fmt: skip
 
-        task = Task(run, needs)
+        task = Task(run, tuple([one.future for one in needs]))
         pending = Pending(
             task.future, ticket.position, line, task=task, ticket=ticket, frame=child, effects=self.effects is not None
         )
@@ -247,9 +248,94 @@ class Flow(Generic[P, T]):
         task.start(BODIES)
         return pending
 
+    def _issues(self) -> bool:
+        """Whether all that the body does now is to issue calls of learned functions."""
+        names = self._called
+        if names is None or (self.own.mode or current().mode) not in (None, "model"):
+            return False
+        return all(
+            type(one) is Learned and one.own.mode in (None, "model") for one in called_names(self.function, names)
+        )
+
+    def _issue(
+        self, frame: Frame, ticket: Ticket, child: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Pending:
+        """Run a body that waits for nothing here and now; it is concluded when its last call has ended."""
+        future: Future[T] = Future()
+        pending = Pending(future, ticket.position, ticket.line, ticket=ticket, frame=child)
+        frame.add(pending)
+        started = time.time()
+        store: Store | None = None
+        result: Any = None
+        error: BaseException | None = None
+
+        def conclude() -> None:
+            nonlocal error, result
+            try:
+                try:
+                    if error is not None:
+                        raise error
+                    result = child.finish(result)
+                except BaseException as problem:
+                    child.failed(problem)
+                    raise
+            except BaseException as problem:
+                error = problem
+            try:
+                self._record(store, frame.scope, ticket, args, kwargs, result, error, started, True)
+            except BaseException as problem:
+                error = problem
+            child.close()
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        try:
+            with nullcontext() if self._is_bare() else self._in_force(), inside(child.scope):
+                session = current()
+                store = store_in_force(session) if session.journal is not False else None
+                kwargs = self._with_choices(args, kwargs)
+                result = self.compiled(child, *args, **kwargs)  # type: ignore[misc]
+        except (Exception, Abandoned) as problem:
+            error = problem
+        except BaseException as problem:  # for the thread that the body was run in, not for the flow
+            future.set_exception(problem)
+            raise
+        waiting = [one.future for one in child.open if not one.future.done()]
+        if waiting:
+            _when_all(waiting, conclude)
+        else:
+            conclude()
+        return pending
+
+    @functools.cached_property
+    def _called(self) -> tuple[str, ...] | None:
+        """The names that the body calls, where it does nothing else."""
+        from thalweg.program.compile.issuing import issues_only
+
+        return issues_only(self.ir) if self.compiled is not None else None
+
+    @functools.cached_property
+    def _positional(self) -> tuple[str, ...] | None:
+        """Names of the parameters, where all may be given by position."""
+        every = self.signature.parameters.values()
+        kinds = {one.kind for one in every}
+        plain = kinds <= {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+        return tuple(one.name for one in every) if plain else None
+
+    def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Arguments by name, defaults applied. Raises `TypeError`."""
+        names = self._positional
+        if names is not None and not kwargs and len(args) == len(names):
+            return dict(zip(names, args, strict=True))
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
     def _takes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         try:
-            self.signature.bind(*args, **kwargs)
+            self._named(args, kwargs)
         except TypeError:
             return False
         return True
@@ -272,11 +358,16 @@ class Flow(Generic[P, T]):
     @functools.cached_property
     def ir(self) -> FlowIR:
         """The flow as data. Raises `FlowError` where its source is not to be had."""
+        from thalweg.program.compile import ir_of
+
         return ir_of(self.function)
 
     @functools.cached_property
     def compiled(self) -> Callable[..., Any] | None:
         """The compiled body; None for a flow that can only run eagerly (`explain` says why)."""
+        from thalweg.program.compile import compile_flow
+        from thalweg.program.ir import NoSource
+
         try:
             return compile_flow(self.function)
         except NoSource as error:
@@ -300,6 +391,8 @@ class Flow(Generic[P, T]):
         Raises:
             FlowError: the data is no flow, or uses what it may not, with the place.
         """
+        from thalweg.program.ir import FlowIR
+
         return Flow.from_ir(FlowIR.from_json(dict(data)), tools, trusted=trusted)
 
     @staticmethod
@@ -451,9 +544,12 @@ class Flow(Generic[P, T]):
         return replace(self, own=settings(**said).over(self.own))
 
     def learned(self) -> dict[str, Learned[..., Any]]:
-        """The learned functions the flow reaches through names in its code, by state path (``triage.read``)."""
+        """The learned functions the flow reaches through names in its code, by state path (``triage.read``). See
+        `program.reached` for what is followed."""
+        from thalweg.program.reached import learned_of
+
         found: dict[str, Learned[..., Any]] = {}
-        for one in _reached(self.function, set()):
+        for one in learned_of(self.function):
             if all(one.origin is not other.origin for other in found.values()):
                 path = f"{self.name}.{one.name}"
                 same = sum(known == path or known.startswith(f"{path}~") for known in found)
@@ -496,34 +592,14 @@ class Flow(Generic[P, T]):
         return ", ".join(f"`{one.name}`" for one in self.learned().values()) or "it has none"
 
 
-def _reached(function: Any, seen: set[int]) -> Iterator[Learned[..., Any]]:
-    """Learned functions that a function's code names, directly or through flows and plain functions of its module."""
-    function = inspect.unwrap(function) if callable(function) else function
-    code = getattr(function, "__code__", None)
-    if code is None or id(code) in seen:
-        return
-    seen.add(id(code))
-    scope = scope_of(function)
-    for name in _names_in_order(code, scope):
-        one = scope[name]
-        if isinstance(one, Learned):
-            yield one
-        elif isinstance(one, Flow):
-            yield from _reached(one.function, seen)
-        elif inspect.isfunction(one) and one.__module__ == function.__module__:
-            yield from _reached(one, seen)
+def _awaited(coroutine: Any) -> Any:
+    import asyncio
 
-
-def _names_in_order(code: Any, scope: Mapping[str, Any]) -> list[str]:
-    names = list(dict.fromkeys((*code.co_names, *code.co_freevars)))
-    for constant in code.co_consts:  # comprehensions and inner functions
-        if inspect.iscode(constant):
-            names += _names_in_order(constant, scope)
-    return [name for name in dict.fromkeys(names) if name in scope]
+    return asyncio.run(coroutine)
 
 
 def _said(session: Session) -> dict[str, Any]:
-    return {name: value for name, value in vars(session).items() if value is not None}
+    return {one.name: value for one in fields(session) if (value := getattr(session, one.name)) is not None}
 
 
 @overload
@@ -539,6 +615,9 @@ def flow(function: Callable[P, T] | None = None, /, **said: Any) -> Any:
         return lambda function: _registered(Flow(function, own, returns_at_most=most))
     if not inspect.isfunction(function):
         raise TypeError(f"@flow takes a function, not {function!r}")
+    from thalweg.program.compile import ir_of
+    from thalweg.program.ir import NoSource
+
     with suppress(NoSource):  # it runs eagerly then; calling it says so
         ir_of(function)
     return _registered(Flow(function))
@@ -552,13 +631,31 @@ def _registered(made: Flow[..., Any]) -> Flow[..., Any]:
     return made
 
 
-_waiting: dict[str, str] = {}  # place of code that waits -> place of what it waits for
+def _when_all(futures: list[Future[Any]], then: Callable[[], None]) -> None:
+    """Call `then` once, in the thread that settles the last of the futures."""
+    left = len(futures)
+    lock = threading.Lock()
+
+    def settled(_: Future[Any]) -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            over = left == 0
+        if over:
+            then()
+
+    for one in futures:
+        one.add_done_callback(settled)
+
+
+_waiting: dict[tuple[str, str], str] = {}  # (run, place of code that waits) -> place of what it waits for
 
 
 def _before_wait(task: Task, place: tuple[Scope, Ticket]) -> None:
     """Begin the work if nobody has; refuse to wait for what waits for us."""
-    here, awaited = scope_in_force(None).path, place[1].path
-    path: str | None = awaited
+    scope = scope_in_force(None)
+    here, awaited = scope.path, place[1].path
+    path: str | None = awaited if scope.run == place[0].run else None
     for _ in range(100):
         if path is None:
             break
@@ -567,7 +664,12 @@ def _before_wait(task: Task, place: tuple[Scope, Ticket]) -> None:
                 f"{here.rstrip('/')} waits for {awaited}, which waits for {here.rstrip('/')}: neither can end.",
                 "Do not hand a flow the Value of its own run.",
             )
-        path = next((to for waiting, to in list(_waiting.items()) if waiting.startswith(f"{path}/")), None)
-    _waiting[here] = awaited
-    task.future.add_done_callback(lambda _: _waiting.pop(here, None))
+        within = f"{path}/"
+        path = next(
+            (to for (run, waiting), to in list(_waiting.items()) if run == scope.run and waiting.startswith(within)),
+            None,
+        )
+    key = (scope.run, here)
+    _waiting[key] = awaited
+    task.future.add_done_callback(lambda _: _waiting.pop(key, None))
     task.help()

@@ -20,16 +20,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from thalweg.errors import NonDeterminism
 from thalweg.models.request import Answer, Request
 from thalweg.models.request_codec import answer_from_json, answer_to_json, request_key
-from thalweg.program.recording import Recording, shown
 from thalweg.program.session import Session, store_in_force
 from thalweg.program.store import Call, Store
 from thalweg.program.value import Value
+
+if TYPE_CHECKING:
+    from thalweg.program.recording import Recording
 
 
 @dataclass
@@ -143,9 +145,19 @@ class Scope:
             self.recording.undone(self, paths)
 
     def write(
-        self, store: Store, ticket: Ticket, call: Call, *, cache: bool = False, error: BaseException | None = None
+        self, store: Store, ticket: Ticket, call: Call, *, cache: bool = False, error: BaseException | None = None,
+        later: bool = False,
+    ) -> bool:  # fmt: skip
+        """Journal a call at its place; False (nothing written) where it was begun beyond a failure, or its durable run
+        is over. `later`: with the next record; not in durable runs."""
+        if self.recording is None:
+            return self._write(store, ticket, call, cache, error, later)
+        with self.recording.writing() as going:
+            return going and self._write(store, ticket, call, cache, error, False)
+
+    def _write(
+        self, store: Store, ticket: Ticket, call: Call, cache: bool, error: BaseException | None, later: bool
     ) -> bool:
-        """Journal a call at its place; False (nothing written) where it was begun beyond a failure."""
         failure, order = self.durable(ticket, error)
         if self.recording is not None and call.kind == "flow":
             self.recording.flow_ended(call.path)
@@ -154,12 +166,12 @@ class Scope:
                     self.note(store, ticket)
                 return True
         if not ticket.tracked:
-            store.record(call, cache=cache, failure=failure, position=order)
+            store.record(call, cache=cache, failure=failure, position=order, later=later)
             return True
         with GATE:
             if ticket.abandoned or (self.frame is not None and self.frame._is_abandoned()):
                 return False
-            store.record(call, cache=cache, failure=failure, position=order)
+            store.record(call, cache=cache, failure=failure, position=order, later=later)
             self.note(store, ticket)
         return True
 
@@ -202,6 +214,8 @@ class Scope:
             return found
         call = store.call(self.run, ticket.path)
         if call is not None and call.key != key:
+            from thalweg.program.recording import shown
+
             raise NonDeterminism(
                 f"At {ticket.path}{self.place(ticket.line)} the run {self.run} recorded another call than the program "
                 f"now makes: {shown(call.function, call.inputs)}, now {shown(function, inputs())}.",

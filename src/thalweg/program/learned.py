@@ -7,7 +7,6 @@ from the model in force; every other verb looks at the same distribution. Settin
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 import inspect
@@ -23,12 +22,13 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from thalweg.errors import ContextOverflow, ModelError, TypeNotSupported, UnsupportedByBackend
 from thalweg.models.request import Answer, Format, Request, Sampling
 from thalweg.program import state as states
-from thalweg.program.choices import settings_of
+from thalweg.program.assignments import settings_of
 from thalweg.program.events import Done, Event, Finished, Partial, Started, Token, partial_value
 from thalweg.program.journal import Ticket, submit_call
+from thalweg.program.labels.labelled import has_labelled
 from thalweg.program.mapping import map_rows
 from thalweg.program.prompt import Prompter, Rendered
-from thalweg.program.session import Session, current, model_in_force, settings
+from thalweg.program.session import Session, current, decoder_in_force, model_in_force, settings
 from thalweg.program.signature import Signature, has_body, row_inputs
 from thalweg.program.strategy import Demonstration, Direct, Parameters
 from thalweg.program.types import jsonable
@@ -98,6 +98,21 @@ class Learned(Generic[P, T]):
         """`submit` at a place in the run that was taken before (None: the next one)."""
         inputs = self.signature.bind(args, kwargs)
         session = self._session()
+        if ticket is None and (session.labels is not None or has_labelled(list(inputs.values()))):
+            from thalweg.program.interpret.watch import WATCH
+
+            if WATCH.get() is None:  # not inside a labelled run, which has dealt with the labels
+                return self._propagated(inputs, session)
+        return self._ask(inputs, session, ticket)
+
+    def _ask(
+        self, inputs: dict[str, Any], session: Session, ticket: Ticket | None = None, *, given: bool = True
+    ) -> Value[T]:
+        """One call on bound inputs without labels, by the model or by the function's own body.
+
+        Args:
+            given: ask for what the function requires of its inputs (see `Contracted`).
+        """
         if session.mode == "python":
             return self._run_body(inputs)
         try:
@@ -107,6 +122,31 @@ class Learned(Generic[P, T]):
                 return self._run_body(inputs)
             raise
         return self._or_body(value, inputs) if session.mode == "fallback" else value
+
+    def _propagated(self, inputs: dict[str, Any], session: Session) -> Value[T]:
+        """One call outside of flows with labels: the session's propagator makes the value, and its label."""
+        from thalweg.program.compile.tasks import BODIES, Task
+        from thalweg.program.labels import Conservative, unlabel
+
+        bare, labels = unlabel(inputs)
+        propagator = session.labels or Conservative()
+
+        def run() -> T:
+            found = propagator.propagate(self, bare, labels, session)
+            value.label = found.label
+            return found.value
+
+        task = Task(run)
+        value: Value[T] = Value(task.future, path=self.name, before_wait=task.help)
+        task.start(BODIES)
+        return value
+
+    def _require(self, inputs: Mapping[str, Any]) -> None:
+        """Raises what the function requires of its inputs before it is called; nothing here (see `Contracted`)."""
+
+    def _refused(self, inputs: Mapping[str, Any], value: Any) -> str:
+        """Why a value may not be the function's, "" where it may; anything of the type may here."""
+        return ""
 
     async def acall(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The value, from async code."""
@@ -228,11 +268,14 @@ class Learned(Generic[P, T]):
 
         return self._submit(inputs, self._session(), want="score", target=text, decode=decode).result()
 
+    def request(self, *args: P.args, **kwargs: P.kwargs) -> Request:
+        """The `Request` a call would make of the model in force. Calls nothing."""
+        session = self._session()
+        return self._request(self.signature.bind(args, kwargs), session, model_in_force(session))
+
     def render(self, *args: P.args, **kwargs: P.kwargs) -> Rendered:
         """Exactly what the model would see: text, tokens, constraint. Calls nothing."""
-        session = self._session()
-        request = self._request(self.signature.bind(args, kwargs), session, model_in_force(session))
-        return Rendered.of(request, model_in_force(session))
+        return Rendered.of(self.request(*args, **kwargs), model_in_force(self._session()))
 
     # -- copies and parameters --------------------------------------------------------------------------------
 
@@ -310,6 +353,8 @@ class Learned(Generic[P, T]):
                 f"{model.name} returns no probabilities, which `{want}` of `{self.name}` needs.",
                 "Use a local model, or `sample`.",
             )
+        if (sampler := session.sampler or "masked") != "masked":
+            self._check_sampler(sampler, model, want)
         request = self._request(inputs, session, model, want, target)
         return submit_call(
             self.name,
@@ -321,6 +366,19 @@ class Learned(Generic[P, T]):
             observe=observe,
             ticket=ticket,
         )
+
+    def _check_sampler(self, sampler: str, model: Any, want: str) -> None:
+        if want != "value":
+            raise UnsupportedByBackend(
+                f"`{want}` of `{self.name}` looks at the masked distribution, and the sampler in force is {sampler!r}.",
+                'Use sampler="masked" for it, or draw samples.',
+            )
+        if model.capabilities.logits != "full":
+            raise UnsupportedByBackend(
+                f"sampler={sampler!r} of `{self.name}` needs logits over the whole vocabulary, which {model.name} does "
+                "not give.",
+                'Use a local model, or sampler="masked".',
+            )
 
     def __thalweg_begin__(self, frame: Any, args: tuple[Any, ...], kwargs: dict[str, Any], line: int) -> Any:
         """A call by compiled code: issued at once."""
@@ -341,12 +399,16 @@ class Learned(Generic[P, T]):
             session.top_k or 0,
             session.seed or 0,
             session.max_tokens or 512,
+            session.sampler or "masked",
         )
         strategy = session.strategy or _DIRECT
         parameters = self.parameters
         messages, prefix, suffix = self._prompter.prompt(strategy, parameters, inputs, model)
         reserve = self._prompter.reserve(model)
-        request = Request(messages, format, sampling, prefix, suffix, want, target, reserve)
+        request = Request(
+            messages, format, sampling, prefix, suffix, want, target, reserve,
+            decoder_in_force(session, model), session.lossless or "exact",
+        )  # fmt: skip
         if session.overflow == "truncate":
             request = self._truncated(request, strategy, parameters, inputs, model)
         return request
@@ -439,6 +501,8 @@ def learned(function: Callable[P, T] | None = None, /, **said: Any) -> Any:
 
 async def _in_thread(events: Iterator[Event]) -> AsyncIterator[Event]:
     """Drive a blocking iterator from async code without blocking the loop."""
+    import asyncio
+
     end = object()
     while (event := await asyncio.to_thread(next, events, end)) is not end:
         yield event  # type: ignore[misc]

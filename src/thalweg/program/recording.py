@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from thalweg.errors import EffectUnknown, NonDeterminism, StoreError
@@ -62,6 +63,9 @@ class Recording:
         self._begun: set[str] = set()  # places reached while something recorded was left
         self._ended: set[str] = set()  # flows among them that have ended
         self._lock = threading.Lock()
+        self._changes = threading.Condition()
+        self._writing = 0  # effects and records under way
+        self._over = False
 
     # -- the program's way through it -------------------------------------------------------------------------------
 
@@ -90,6 +94,13 @@ class Recording:
         """A flow begins at `path`. Raises `NonDeterminism` where another call is recorded there."""
         if path in self._moved:
             raise self.diverged(scope, path, self._moved[path], function, None)
+
+    def pass_below(self, path: str) -> None:
+        """The call at `path` is answered by its record: what it called is not called again."""
+        if self.left:
+            with self._lock:
+                for one in [one for one in self.left if one.startswith(f"{path}/")]:
+                    del self.left[one]
 
     def flow_ended(self, path: str) -> None:
         if self.left:
@@ -165,6 +176,36 @@ class Recording:
         parts = path.split("/")
         around = ("/".join(parts[:end]) for end in range(1, len(parts)))
         return any(one in self._begun and one not in self._ended for one in around)
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self) -> Iterator[bool]:
+        """Around an effect or a record of the run: it does not end meanwhile. False where it has ended already."""
+        with self._changes:
+            going = not self._over
+            self._writing += going
+        try:
+            yield going
+        finally:
+            with self._changes:
+                self._writing -= going
+                self._changes.notify_all()
+
+    def close(self, stop: BaseException, wake: Callable[[], None]) -> None:
+        """The run has failed or was interrupted, and may be resumed at once: flows that it submitted and did not wait
+        for stop at their next call, and what they write now is written before this returns.
+
+        Args:
+            stop: what unwinds them. wake: lets those that wait for a person look again.
+        """
+        with self._changes:
+            self._over = True
+            self.stop = self.stop or stop
+        wake()
+        with self._changes:
+            while self._writing:
+                self._changes.wait()
 
     # -- failures ---------------------------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ from thalweg.program.store import Call, Store
 
 T = TypeVar("T")
 LOOK_EVERY = 0.1  # seconds between two looks at a run that another process works on
-KEPT = ("temperature", "top_p", "top_k", "seed", "max_tokens", "overflow", "mode")
+KEPT = ("temperature", "top_p", "top_k", "seed", "max_tokens", "overflow", "mode", "sampler")
 
 _lock = threading.Lock()
 
@@ -194,10 +194,12 @@ class Run(Generic[T]):
                     result = flow._run(None, args, kwargs)
                 recording.finish()
             except BaseException as error:
-                if isinstance(error, Cancelled) or isinstance(recording.stop, Cancelled):
+                stop = recording.stop
+                recording.close(Cancelled(), wake)
+                if isinstance(error, Cancelled) or isinstance(stop, Cancelled):
                     run_store.end(self._store, self.id, "interrupted")
                     raise CancelledError from None
-                error = recording.stop or error
+                error = stop or error
                 blamed = recording.blamed(error)
                 run_store.end(self._store, self.id, "failed", failure=failure_to_json(error), retry=blamed)
                 if blamed & recording.replayed:

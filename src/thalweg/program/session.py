@@ -18,7 +18,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
-from thalweg.errors import ModelError
+from thalweg.errors import ModelError, UnsupportedByBackend
 from thalweg.program.store import Store
 
 DEFAULT_MODEL = "smollm2-135m"
@@ -31,6 +31,12 @@ class Session:
     Args:
         model: a name, path or URL form (see `thalweg.models.load`), or a model object.
         temperature, top_p, top_k, seed, max_tokens: sampling (greedy, 1.0, no limit, 0, 512 by default).
+        sampler: ``masked`` (default), or ``aligned``, ``smc``, ``awrs``: values as the model itself distributes them
+            over the type, not as masking bends them (local models; see `thalweg.decoding.aligned`).
+        decoder: how tokens are guessed ahead: ``plain`` (default) not at all, ``auto``, a drafter's name, or a
+            `Drafter`. Answers do not depend on it.
+        lossless: ``exact`` (default) refuses a decoder where the engine's rounding could change an answer, ``argmax``
+            accepts it.
         overflow: for a prompt longer than the context: ``error`` (default) or ``truncate`` the longest input.
         mode: ``model`` (default), ``python`` runs the function's own body, ``fallback`` runs it when the model fails.
         strategy: how calls are asked.
@@ -50,6 +56,8 @@ class Session:
     top_k: int | None = None
     seed: int | None = None
     max_tokens: int | None = None
+    decoder: Any = None
+    lossless: Literal["exact", "argmax"] | None = None
     overflow: Literal["error", "truncate"] | None = None
     mode: Literal["model", "python", "fallback"] | None = None
     strategy: Any = None
@@ -60,6 +68,7 @@ class Session:
     progress: bool | None = None
     human: Any = None
     labels: Any = None
+    sampler: Literal["masked", "aligned", "smc", "awrs"] | None = None
 
     def over(self, below: Session) -> Session:
         """These settings, those of `below` where nothing is said here."""
@@ -73,6 +82,7 @@ _layers: ContextVar[Session | None] = ContextVar("thalweg_session", default=None
 _models: dict[str, Any] = {}
 _wrapped: dict[int, Any] = {}
 _stores: dict[str, Store] = {}
+_folders: dict[tuple[str, str], str] = {}  # (as said, working directory) -> whole path; cheaper than working it out
 _lock = threading.RLock()
 _noted = False
 
@@ -93,7 +103,8 @@ def settings(**said: Any) -> Session:
     if unknown:
         raise TypeError(f"unknown setting {unknown[0]!r}; there are: {', '.join(_NAMES)}")
     checks: Mapping[str, tuple[Any, ...]] = {
-        "overflow": ("error", "truncate"), "mode": ("model", "python", "fallback"),
+        "overflow": ("error", "truncate"), "mode": ("model", "python", "fallback"), "lossless": ("exact", "argmax"),
+        "sampler": ("masked", "aligned", "smc", "awrs"),
     }  # fmt: skip
     for name, options in checks.items():
         if said.get(name) not in (None, *options):
@@ -126,7 +137,13 @@ def using(**said: Any) -> Iterator[Session]:
 def current() -> Session:
     """The session in force here."""
     layer = _layers.get()
-    return layer.over(_default) if layer is not None else _default
+    if layer is None:
+        return _default
+    below = _default
+    known = layer.__dict__.get("_over")  # worked out once for each layer and default: it is asked for at every call
+    if known is None or known[0] is not below:
+        known = layer.__dict__["_over"] = (below, layer.over(below))
+    return known[1]
 
 
 def model_in_force(session: Session) -> Any:
@@ -136,9 +153,27 @@ def model_in_force(session: Session) -> Any:
         found = _models.get(spec)
         if found is not None:
             return found
-    elif spec is not None and hasattr(spec, "submit"):
+    elif hasattr(spec, "submit") and not _is_scorer(spec):
         return spec
     return _load(spec)
+
+
+def decoder_in_force(session: Session, model: Any) -> str:
+    """Name of the session's decoder; a `Drafter` given as one is handed to the model first."""
+    decoder = session.decoder
+    if decoder is None or decoder == "plain":
+        return "plain"
+    if not hasattr(model, "use_drafter"):
+        if decoder == "auto" or "recorded" in model.name:  # no tokens are drawn here; the server guesses, or nobody
+            return "plain"
+        raise UnsupportedByBackend(
+            f"{model.name} draws its tokens itself, so decoder={decoder!r} cannot guess them.",
+            'Use a local model such as "tree:smollm2-135m", or decoder="auto".',
+        )
+    if isinstance(decoder, str):
+        return decoder
+    model.use_drafter(decoder)
+    return decoder.name
 
 
 def _load(spec: Any) -> Any:
@@ -157,7 +192,7 @@ def _load(spec: Any) -> Any:
                     )
             spec = name
         if not isinstance(spec, str):
-            if hasattr(spec, "score") and hasattr(spec, "open"):
+            if _is_scorer(spec):
                 if id(spec) not in _wrapped:
                     from thalweg.scheduling import Engine
 
@@ -170,7 +205,7 @@ def _load(spec: Any) -> Any:
             from thalweg.models import load
 
             model = load(spec)
-            if not hasattr(model, "submit"):
+            if _is_scorer(model):
                 from thalweg.scheduling import Engine
 
                 model = Engine(model)
@@ -178,11 +213,20 @@ def _load(spec: Any) -> Any:
         return _models[spec]
 
 
+def _is_scorer(model: Any) -> bool:
+    """Whether an `Engine` must stand around it before it answers requests."""
+    return hasattr(model, "score") and hasattr(model, "open")
+
+
 def store_in_force(session: Session) -> Store:
     """The session's store, opened once per folder."""
     if isinstance(session.store, Store):
         return session.store
-    folder = str(Path(session.store or os.environ.get("THALWEG_STORE") or ".thalweg").absolute())
+    said = str(session.store or os.environ.get("THALWEG_STORE") or ".thalweg")
+    place = (said, "" if said.startswith("/") else os.getcwd())
+    folder = _folders.get(place)
+    if folder is None:
+        folder = _folders[place] = str(Path(said).absolute())
     found = _stores.get(folder)
     if found is None:
         with _lock:
@@ -226,7 +270,8 @@ def in_force() -> list[tuple[str, Any, str]]:
 
 _DEFAULTS = {
     "model": DEFAULT_MODEL, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "seed": 0, "max_tokens": 512,
-    "overflow": "error", "mode": "model", "strategy": "direct", "cache": True, "journal": True, "store": ".thalweg",
+    "decoder": "plain", "lossless": "exact", "overflow": "error", "mode": "model", "strategy": "direct",
+    "cache": True, "journal": True, "store": ".thalweg",
     "concurrency": "2 x streams", "progress": "on a terminal", "human": "terminal or inbox",
-    "labels": "join, where labels are in play",
+    "labels": "join, where labels are in play", "sampler": "masked",
 }  # fmt: skip

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from thalweg.errors import SpaceError
+from thalweg.program.assignments import Place
 from thalweg.program.choice_kinds import Choice, Integer, Permutation, Real, Subset, Text, checked, labels_of
-from thalweg.program.choices import Place
 from thalweg.program.ir import Assign, FlowIR
 from thalweg.program.ir.scoping import tree_of, trees_of
 

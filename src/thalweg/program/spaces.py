@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from thalweg.errors import SpaceError
+from thalweg.program.assignments import Assignment, Place, in_force
 from thalweg.program.choice_kinds import Choice, Kind, checked
-from thalweg.program.choices import Assignment, Place, in_force
 from thalweg.program.space_reading import Condition
 
 _MOST = 100_000  # combinations of deciding choices that `size` goes through

@@ -3,13 +3,16 @@
 The *cache* is content-addressed and shared between runs: key of a call -> answer. The *journal* is per run and exact:
 what was called where, with what, and what came of it; it is the resume log, the audit log and the training set. Large
 texts go to `blobs/` by digest. Everything stored is JSON or text: reading it never executes anything.
-Cost: one transaction of two inserts a call, about 40 microseconds.
+Cost: one transaction of two inserts a call, about 40 microseconds and the disk's part; records of flows inside flows
+go into the next one.
 """
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
+import operator
 import os
 import sqlite3
 import threading
@@ -19,11 +22,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from thalweg.errors import StoreError
 
 VERSION = 1
 BLOB_FROM = 256 * 1024  # characters
+_CHECKPOINT = 4000  # pages of 4 KB in the write-ahead log; a checkpoint waits for the disk
+_MOST_LATER = 500
 _BLOB = "\x00blob:"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -72,9 +78,9 @@ class Call:
 
 
 _COLUMNS = tuple(Call.__dataclass_fields__)
-_INSERT = (
-    f"INSERT OR REPLACE INTO calls ({', '.join(_COLUMNS)}, position) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
-)
+_values_of = operator.attrgetter(*_COLUMNS)
+_ROW = f"({', '.join('?' * (len(_COLUMNS) + 1))})"
+_INSERT = f"INSERT OR REPLACE INTO calls ({', '.join(_COLUMNS)}, position) VALUES {_ROW}"
 
 
 class Store:
@@ -84,6 +90,7 @@ class Store:
         self.folder = Path(folder)
         self.file = self.folder / "store.sqlite"
         self._lock = threading.RLock()
+        self._later: list[list[Any]] = []  # rows of calls, written before whatever is done next
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -92,6 +99,7 @@ class Store:
             self._db = sqlite3.connect(self.file, check_same_thread=False, isolation_level=None, timeout=60)
             self._write_ahead()
             self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT}")
             self._db.executescript(_SCHEMA)
             if "position" not in {row[1] for row in self._db.execute("PRAGMA table_info(calls)")}:
                 with suppress(sqlite3.OperationalError):  # another process was quicker
@@ -100,6 +108,7 @@ class Store:
             (version,) = self._db.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
         if version != str(VERSION):
             raise StoreError(f"{self.file} was written by a newer Thalweg (version {version}).", "Upgrade Thalweg.")
+        _open.add(self)
 
     def _write_ahead(self) -> None:
         """Turn on the write-ahead log. SQLite does not wait here for another process that opens a new file too."""
@@ -114,9 +123,12 @@ class Store:
                 time.sleep(0.01)
 
     @contextmanager
-    def _guard(self) -> Iterator[None]:
+    def _guard(self, *, later: bool = True) -> Iterator[None]:
+        """Around everything that is done with the file; `later`: after what waits for the next transaction."""
         with self._lock:
             try:
+                if later and self._later:
+                    self._transaction()
                 yield
             except sqlite3.DatabaseError as error:
                 with suppress(sqlite3.Error, AttributeError):  # the next one starts anew
@@ -142,7 +154,16 @@ class Store:
 
     def close(self) -> None:
         with self._lock:
-            self._db.close()
+            try:
+                self.flush()
+            finally:
+                self._db.close()
+
+    def flush(self) -> None:
+        """Write down what waits for the next transaction."""
+        if self._later:
+            with self._guard():
+                pass
 
     # -- cache ------------------------------------------------------------------------------------------------
 
@@ -155,36 +176,55 @@ class Store:
     # -- journal ----------------------------------------------------------------------------------------------
 
     def record(
-        self, call: Call, *, cache: bool = False, failure: str | None = None, position: int | None = None
-    ) -> None:
+        self, call: Call, *, cache: bool = False, failure: str | None = None, position: int | None = None,
+        later: bool = False,
+    ) -> None:  # fmt: skip
         """Write one call, and its answer to the cache, in one transaction.
 
         Args:
             failure: the record of its error, to be raised again by a resumed run. position: its place in its scope.
+            later: as part of the next transaction, whatever it does, or at the end of the process. Whoever reads this
+                store finds the call; the file holds what was recorded so far, as if it had ended a moment earlier. For
+                records that the end of something around them follows, and that cost nothing to make again.
         """
-        values: list[Any] = [getattr(call, name) for name in _COLUMNS]
+        values: list[Any] = [*_values_of(call), position]
         for i, value in enumerate(values):
-            if isinstance(value, str):
+            if type(value) is str and (len(value) > BLOB_FROM or value[:1] == "\x00"):
                 values[i] = self._pack(value)
-        values.append(position)
-        also: list[tuple[str, tuple[Any, ...]]] = []
+        if later:
+            with self._lock:
+                self._later.append(values)
+                if len(self._later) >= _MOST_LATER:
+                    self.flush()
+            return
+        statements: list[tuple[str, Sequence[Any]]] = [(_INSERT, values)]
         if cache and call.key and call.answer and not call.error:
             answer = values[_COLUMNS.index("answer")]
-            also.append(("INSERT OR IGNORE INTO cache VALUES (?, ?, ?, ?)",
-                         (call.key, answer, call.model, call.started)))  # fmt: skip
+            statements.append(("INSERT OR IGNORE INTO cache VALUES (?, ?, ?, ?)",
+                               (call.key, answer, call.model, call.started)))  # fmt: skip
         if failure is not None:
-            also.append(("INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (call.run, call.path, failure)))
+            statements.append(("INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (call.run, call.path, failure)))
         if call.kind == "human":
-            also.append(("DELETE FROM questions WHERE run = ? AND path = ?", (call.run, call.path)))
-        with self._guard():
-            if also:
-                self._db.execute("BEGIN")
-                self._db.execute(_INSERT, values)
-                for statement, parts in also:
-                    self._db.execute(statement, parts)
-                self._db.execute("COMMIT")
-            else:
-                self._db.execute(_INSERT, values)
+            statements.append(("DELETE FROM questions WHERE run = ? AND path = ?", (call.run, call.path)))
+        with self._guard(later=False):
+            self._transaction(*statements)
+
+    def _transaction(self, *statements: tuple[str, Sequence[Any]]) -> None:
+        """Statements in one transaction, behind what waits for it."""
+        waiting = self._later
+        if len(statements) == 1 and not waiting:
+            self._db.execute(*statements[0])
+            return
+        if len(statements) == 1 and len(waiting) <= 8 and statements[0][0] is _INSERT:
+            every = [value for values in (*waiting, statements[0][1]) for value in values]
+            self._db.execute(_INSERT + (", " + _ROW) * len(waiting), every)  # one statement is a transaction too
+        else:
+            self._db.execute("BEGIN")
+            self._db.executemany(_INSERT, waiting)
+            for statement, parts in statements:
+                self._db.execute(statement, parts)
+            self._db.execute("COMMIT")
+        waiting.clear()
 
     def remember(self, key: str, answer: str, model: str) -> None:
         """Cache only."""
@@ -355,6 +395,16 @@ class Store:
                 f"The blob {digest} of {self.file} is missing.", "Restore the blobs folder or start a new run."
             ) from error
         return data.decode("utf-8", "surrogatepass")
+
+
+_open: WeakSet[Store] = WeakSet()
+
+
+@atexit.register
+def _flush() -> None:
+    for store in list(_open):
+        with suppress(StoreError):
+            store.flush()
 
 
 _ELSEWHERE = (

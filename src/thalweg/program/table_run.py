@@ -328,6 +328,8 @@ class TableRun:
             session.temperature, session.top_p, session.top_k, session.seed, session.max_tokens, session.overflow,
             session.mode,
         ]  # fmt: skip
+        if session.sampler not in (None, "masked"):  # runs from before there were samplers keep their names
+            said.append(session.sampler)
         parts = [
             _name(self.program), getattr(session.strategy, "name", "direct"), _source_digest(self.program),
             json.dumps(self.program.state(), sort_keys=True),

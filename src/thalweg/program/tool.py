@@ -15,10 +15,11 @@ import inspect
 import json
 import time
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
@@ -26,7 +27,7 @@ from thalweg.errors import EffectUnknown, Error, ToolError
 from thalweg.program.compile import BODIES, Abandoned, Frame, Pending, Task
 from thalweg.program.compile.lazy import SCALARS, NotData, leaves, materialise, snapshot
 from thalweg.program.interpret.watch import WATCH
-from thalweg.program.journal import Scope, Ticket, scope_in_force, user_line
+from thalweg.program.journal import Scope, Ticket, inside, scope_in_force, user_line
 from thalweg.program.session import current, store_in_force
 from thalweg.program.store import Call, Store
 from thalweg.program.types import TypePlan, jsonable, plan
@@ -91,6 +92,7 @@ class Tool(Generic[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call it, at its place in the run."""
+        self._refuse_inside()
         scope = self._scope()
         if isinstance(scope.frame, Frame):
             self._wait(scope.frame)
@@ -98,6 +100,7 @@ class Tool(Generic[P, T]):
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Value[T]:
         """Call it in a thread of its own and go on."""
+        self._refuse_inside()
         scope = self._scope()
         if isinstance(scope.frame, Frame):
             self._wait(scope.frame)
@@ -113,6 +116,7 @@ class Tool(Generic[P, T]):
 
     def __thalweg_begin__(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], line: int) -> Any:
         """A call by compiled code."""
+        self._refuse_inside()
         frame._go_on()
         aside = self.effect != "write"
         if aside:
@@ -169,6 +173,8 @@ class Tool(Generic[P, T]):
         if scope.replay and store is not None:
             writes = self.effect == "write"
             recorded, failure = scope.recall(store, ticket, key, self.name, lambda: written)
+            if scope.recording is not None and (recorded is not None or failure is not None):
+                scope.recording.pass_below(ticket.path)
             if failure is not None:
                 raise failure
             if recorded is not None and not recorded.error and recorded.value is not None:
@@ -179,13 +185,26 @@ class Tool(Generic[P, T]):
                     decided = self._decide(scope, ticket, written)
                     if decided is not None:
                         return decided[0]
+        if self.effect != "write" or scope.recording is None:
+            return self._act(scope, ticket, store, args, kwargs, key, written)
+        with scope.recording.writing() as going:
+            if not going:
+                raise scope.recording.stop or Abandoned
+            return self._act(scope, ticket, store, args, kwargs, key, written)
+
+    def _act(
+        self, scope: Scope, ticket: Ticket, store: Store | None, args: tuple[Any, ...], kwargs: Mapping[str, Any],
+        key: str, written: str,
+    ) -> T:  # fmt: skip
+        """Run the function, and write down what came of it."""
         started = time.time()
         if store is not None and self.effect == "write":
             store.intend(scope.run, ticket.path, self.name, written)
         error: BaseException | None = None
         result: Any = None
         try:
-            result = self._run(args, kwargs)
+            with self._at_work(scope, ticket):
+                result = self._run(args, kwargs)
             return result
         except BaseException as problem:
             error = problem
@@ -201,6 +220,34 @@ class Tool(Generic[P, T]):
                     store.settle_intent(call, failure=failure, position=order)
                 else:
                     scope.write(store, ticket, call, error=error)
+
+    @contextmanager
+    def _at_work(self, scope: Scope, ticket: Ticket) -> Iterator[None]:
+        """While its function runs: what it calls has its place below the tool's, and may do no more than the tool."""
+        inner = scope.child(ticket.path, self.function if inspect.isfunction(self.function) else None)
+        outer = scope.frame if isinstance(scope.frame, Frame) else None
+        frame = Frame(inner, outer, ticket.position) if outer is not None else None
+        if outer is not None and frame is not None:
+            outer.inner.add(frame)  # what it calls waits for what is above the tool, never for the tool itself
+        around = _working.get()
+        token = _working.set(around if around is not None and around[0].effect != "write" else (self, ticket.path))
+        try:
+            with inside(inner):
+                yield
+        finally:
+            _working.reset(token)
+            if frame is not None:
+                frame.close()
+
+    def _refuse_inside(self) -> None:
+        """Raises `ToolError` where a tool that declares not to write is at work."""
+        around = _working.get()
+        if self.effect == "write" and around is not None and around[0].effect != "write":
+            raise ToolError(
+                f"The tool `{around[0].name}` ({around[1]}) declares effect={around[0].effect!r} and calls "
+                f"`{self.name}`, which writes{user_line()}.",
+                f'Declare `{around[0].name}` with effect="write", or call `{self.name}` from the flow.',
+            )
 
     def _is_begun(self, store: Store, scope: Scope, ticket: Ticket) -> bool:
         if scope.recording is not None:
@@ -271,6 +318,9 @@ class Tool(Generic[P, T]):
             "Look, and settle it with `tw.settle(run, path, value)`; or declare the tool idempotent, or "
             'on_unknown="ask".',
         )
+
+
+_working: ContextVar[tuple[Tool[..., Any], str] | None] = ContextVar("thalweg_tool_at_work", default=None)
 
 
 def _within(future: Future[Any], seconds: float, name: str) -> Any:

@@ -6,7 +6,6 @@ that survives `is`, `match` and `json`).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -57,6 +56,8 @@ class Value(Generic[T]):
         self._future.add_done_callback(callback)
 
     def __await__(self) -> Generator[Any, None, T]:
+        import asyncio  # a fifth of the time that `import thalweg` takes
+
         return asyncio.wrap_future(self._future).__await__()
 
     def __repr__(self) -> str:

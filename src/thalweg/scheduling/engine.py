@@ -18,15 +18,28 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
-from thalweg.errors import ModelError
+from thalweg.decoding.budget import Budget, Guesses
+from thalweg.decoding.constraints import Constraint
+from thalweg.decoding.drafters import Drafter, drafter_named
+from thalweg.errors import ModelError, UnsupportedByBackend
 from thalweg.models.request import Answer, Capabilities, Request
 from thalweg.scheduling.worker import Worker
 
 Observer = Callable[[str], None]
-Waiting = tuple[Request, Future[Answer], Observer | None, float]
 
 SMALL = 400 * 2**20  # bytes of weights up to which one worker a core pays
 MOST_WORKERS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Waiting:
+    """A request in the queue. `constraint` stands in for the one of its format; `submitted` is a clock's reading."""
+
+    request: Request
+    future: Future[Answer]
+    observe: Observer | None
+    constraint: Constraint | None
+    submitted: float
 
 
 @dataclass
@@ -38,6 +51,8 @@ class Counters:
     cached_tokens: int = 0
     output_tokens: int = 0
     forced_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
     turns: int = 0
     rows: int = 0
     prefill_seconds: float = 0.0
@@ -69,14 +84,22 @@ class Engine:
         self._wake = threading.Condition()
         self._closed = self._abandoned = False
         self._prefix_tokens: dict[str, list[int]] = {}
+        self._drafters: dict[str, tuple[Drafter, Budget]] = {}
 
-    def submit(self, request: Request, observe: Observer | None = None) -> Future[Answer]:
-        """Queue one request. `observe` is called on a worker's thread with the text written so far."""
+    def submit(
+        self, request: Request, observe: Observer | None = None, *, constraint: Constraint | None = None
+    ) -> Future[Answer]:
+        """Queue one request.
+
+        Args:
+            observe: called on a worker's thread with the text written so far.
+            constraint: stands in for the one of the request's format, where a format cannot say it (a monitor).
+        """
         future: Future[Answer] = Future()
         with self._wake:
             if self._closed:
                 raise ModelError(f"{self.name} is closed.", "Load the model again.")
-            self._queue.append((request, future, observe, time.perf_counter()))
+            self._queue.append(Waiting(request, future, observe, constraint, time.perf_counter()))
             under_way = len(self._queue) + sum(len(worker.running) for worker in self.workers)
             if len(self.workers) < min(under_way, self._most_workers):
                 worker = Worker(self, self.scorer.replica if self.workers else lambda: self.scorer)
@@ -91,8 +114,8 @@ class Engine:
         """Cancel the requests that have not begun."""
         with self._wake:
             waiting, self._queue = list(self._queue), deque()
-        for _, future, _, _ in waiting:
-            future.cancel()
+        for one in waiting:
+            one.future.cancel()
 
     def close(self, *, finish: bool = True) -> None:
         """Finish what runs (or fail it after the present turn), refuse what waits, release the scorers."""
@@ -119,6 +142,20 @@ class Engine:
             self._prefix_tokens[request.prefix] = head
         return head + self.tokenizer.encode(request.suffix, special=True)
 
+    def use_drafter(self, drafter: Drafter, *, size: int = 0) -> None:
+        """Make `drafter` the one that requests call by its name; what it has learned stays with the engine.
+
+        Args:
+            size: a fixed number of guesses a pass; 0 lets the budget decide.
+        """
+        with self._wake:
+            known = self._drafters.get(drafter.name)
+            if known is None or known[0] is not drafter or known[1].size != size:
+                self._drafters[drafter.name] = (drafter, self._budget(self.scorer, size))
+
+    def _budget(self, scorer: Any, size: int = 0) -> Budget:
+        return Budget(scorer.cost, max_rows=scorer.capabilities.max_rows, size=size)
+
     # -- what workers ask -------------------------------------------------------------------------------------
 
     def wait_for_work(self, worker: Worker) -> bool:
@@ -138,6 +175,31 @@ class Engine:
             return False
         return all(len(worker.running) <= len(other.running) + 1 for other in self.workers)
 
+    def guesses(self, request: Request, prompt: list[int], scorer: Any) -> Guesses | None:
+        """What guesses the tokens of this request's answer; None for one token a pass.
+
+        Raises:
+            UnsupportedByBackend: the drafter cannot work on this engine, or not without changing what is written.
+        """
+        name = request.decoder
+        if name in ("", "plain") or request.want != "value":
+            return None
+        exact = scorer.capabilities.speculation
+        if exact != "exact" and not (exact == "close" and request.lossless == "argmax"):
+            if name == "auto":
+                return None
+            close = "rows that come together differ in the last bits from lone rows" if exact == "close" else "no trees"
+            raise UnsupportedByBackend(
+                f"decoder={name!r} would not be exact on {self.name} ({close}).",
+                'Load the model as "tree:NAME" or "torch:NAME", or set lossless="argmax".',
+            )
+        scorer.cost(1)  # measures the curve if that has not been done: here, on the thread that owns the scorer
+        with self._wake:
+            if name not in self._drafters:
+                self._drafters[name] = (drafter_named(name), self._budget(scorer))
+            drafter, budget = self._drafters[name]
+        return Guesses(drafter.start(prompt, scorer), budget)
+
     def threads_each(self) -> int:
         """Engine threads a worker may use now: all cores when it is alone."""
         active = sum(bool(worker.running) for worker in self.workers)
@@ -147,4 +209,3 @@ class Engine:
         with self._wake:
             for name, amount in amounts.items():
                 setattr(self.counters, name, getattr(self.counters, name) + amount)
-

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.decoding import Decoder, Fragment, decoder_for
 from thalweg.errors import ContextOverflow, ModelError
 from thalweg.models.request import Answer, Request, Usage
-from thalweg.models.scorer import Forest, Logits, Prefix
+from thalweg.models.scorer import Forest, Logits, Prefix, Scores
 
 if TYPE_CHECKING:
     from thalweg.scheduling.engine import Engine
@@ -66,7 +66,7 @@ class Worker:
 
     def _admit(self) -> None:
         while self.scorer.free_lanes and (waiting := self.engine.take(self)) is not None:
-            request, future, observe, submitted = waiting
+            request, future, submitted = waiting.request, waiting.future, waiting.submitted
             if not future.set_running_or_notify_cancel():
                 continue
             started = time.perf_counter()
@@ -83,7 +83,15 @@ class Worker:
                 if len(prompt) == 1:
                     raise ContextOverflow("The prompt is empty.", "Give the function an instruction or an input.")
                 # The prompt's last token is the first one of the decoder's first fragment.
-                decoder = decoder_for(request, prompt[-1], self.engine.tokenizer, room=room, observe=observe)
+                decoder = decoder_for(
+                    request,
+                    prompt,
+                    self.engine.tokenizer,
+                    room=room,
+                    observe=waiting.observe,
+                    constraint=waiting.constraint,
+                    guesses=self.engine.guesses(request, prompt, self.scorer),
+                )
                 begin = prompt[:-1]
                 try:
                     fragment = next(decoder)
@@ -114,17 +122,19 @@ class Worker:
             try:
                 if one.fragment.keep:
                     self.scorer.commit(scores, one.nodes[-1])
-                self._advance(one, logits)
+                self._advance(one, logits, scores)
             except Exception as error:
                 self._fail(one, error)
 
-    def _advance(self, one: Running, logits: list[Logits]) -> None:
+    def _advance(self, one: Running, logits: list[Logits], scores: Scores) -> None:
         """Hand the decoder its logits; it asks for more, or is done."""
         try:
             one.fragment = one.decoder.send(logits)
         except StopIteration as stop:
             self._finish(one, stop.value)
         else:
+            if one.fragment.commit >= 0:
+                self.scorer.commit(scores, one.nodes[one.fragment.commit])
             self._wait(one)
 
     def _wait(self, one: Running) -> None:
@@ -147,6 +157,9 @@ class Worker:
             cached_tokens=cached,
             output_tokens=answer.usage.output_tokens,
             forced_tokens=answer.usage.forced_tokens,
+            drafted_tokens=answer.usage.drafted_tokens,
+            accepted_tokens=answer.usage.accepted_tokens,
+            passes=answer.usage.passes,
             seconds=time.perf_counter() - one.submitted,
         )
         self.engine.count(
@@ -155,6 +168,8 @@ class Worker:
             cached_tokens=usage.cached_tokens,
             output_tokens=usage.output_tokens,
             forced_tokens=usage.forced_tokens,
+            drafted_tokens=usage.drafted_tokens,
+            accepted_tokens=usage.accepted_tokens,
         )
         one.future.set_result(replace(answer, prompt_tokens=one.prompt, usage=usage, model=self.engine.identity))
 

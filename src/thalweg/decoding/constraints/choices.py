@@ -93,8 +93,14 @@ class ChoicesState:
     def allowed(self) -> NDArray[np.int64]:
         return self.node.ids
 
+    def accepts(self, token: int) -> bool:
+        return token in self.node.children
+
     def advance(self, token: int) -> None:
         self.node = self.node.children[token]
 
     def shortest(self, allowed: NDArray[np.int64] | NDArray[np.bool_], logits: Logits) -> int:
         return self.node.nearest
+
+    def fork(self) -> ChoicesState:
+        return ChoicesState(self.node)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,10 @@ class State(Protocol):
         """The allowed token that leads soonest to a complete text."""
         ...
 
+    def fork(self) -> Self:
+        """An independent copy, for another path of the same forest."""
+        ...
+
 
 class Constraint(Protocol):
     uniform: bool  # decode so that probabilities equal those of a tree pass (see `Forest.uniform`)
@@ -43,5 +47,8 @@ class Constraint(Protocol):
 
 def restrict(logits: Logits, allowed: NDArray[np.int64] | NDArray[np.bool_]) -> tuple[NDArray[np.int64], Logits]:
     """Ids of the allowed tokens and their logits, aligned."""
-    ids: Any = np.flatnonzero(allowed) if allowed.dtype == np.bool_ else allowed
-    return ids, logits[ids]
+    if allowed.dtype != np.bool_:
+        return allowed, logits[allowed]  # type: ignore[return-value]
+    ids: Any = np.flatnonzero(allowed)
+    # Copying runs is quicker than gathering where few are left out: 21 microseconds of 49k, 40 otherwise.
+    return ids, logits[allowed] if 10 * len(ids) > 9 * len(allowed) else logits.take(ids)

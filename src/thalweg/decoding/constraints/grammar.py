@@ -1,4 +1,4 @@
-"""Any text of a grammar - JSON under a schema, a regex, bounded free text - through llguidance's token masks.
+"""Any text of a grammar - JSON under a schema, a regex, a Lark grammar, free text - through llguidance's token masks.
 
 llguidance computes the set of allowed tokens from a lazily built parser (tens of microseconds a token). Its matchers
 never raise: they fall into an error state, which is checked after every step here, so that nothing is ever decoded
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.errors import ModelError, TypeNotSupported
+from thalweg.decoding.constraints.productive import check_productive
+from thalweg.errors import ModelError, TypeNotSupported, UnsatisfiableConstraint
 from thalweg.models.request import Format
 from thalweg.models.scorer import Logits
 
@@ -23,6 +24,7 @@ SEPARATORS = {"whitespace_flexible": False, "item_separator": ", ", "key_separat
 _CLOSERS = (b"}", b"]", b",", b'""', b'"')
 _STRING_CLOSERS = (b'"}', b'"]', b'"', b'",')
 _LETTER = b"x"
+_BRACKETS = (b")", b"]", b"}", b"'", b'"', b";")  # of other grammars
 
 
 def grammar_text(format: Format) -> str:
@@ -33,6 +35,9 @@ def grammar_text(format: Format) -> str:
         return LLMatcher.grammar_from_json_schema(format.schema, overrides=SEPARATORS)  # type: ignore[arg-type]
     if format.kind == "regex":
         return LLMatcher.grammar_from_regex(format.pattern)
+    if format.kind == "lark":
+        check_productive(format.grammar)
+        return LLMatcher.grammar_from_lark(format.grammar)
     if format.kind == "text":
         # One visible character first: an empty answer is no answer.
         rest = max(format.max_chars - 1, 0)
@@ -55,11 +60,14 @@ class Grammar:
                 f"The constraint cannot be compiled: {self._prototype.get_error()[:300]}",
                 "Simplify the type's pattern or bounds.",
             )
+        if format.kind in ("lark", "regex"):
+            self.start().allowed()  # one that no text satisfies shows here
         pieces: dict[bytes, int] = {}
         for token, piece in enumerate(tokenizer.pieces):
             pieces.setdefault(piece, token)
         known = pieces.keys() if format.kind == "json" else ()
-        self.closers = [tokenizer.end] + [pieces[piece] for piece in _CLOSERS if piece in known]
+        closers = _BRACKETS if format.kind == "lark" else _CLOSERS if format.kind == "json" else ()
+        self.closers = [tokenizer.end] + [pieces[piece] for piece in closers if piece in pieces]
         self.string_closers = [tokenizer.end] + [pieces[piece] for piece in _STRING_CLOSERS if piece in known]
         self.letter = pieces.get(_LETTER, tokenizer.end)
 
@@ -93,6 +101,10 @@ class GrammarState:
         self._check()
         return np.unpackbits(self._words.view(np.uint8), count=self._size, bitorder="little").view(np.bool_)
 
+    def accepts(self, token: int) -> bool:
+        """Whether `token` may come next, behind what is forced: 0.4 microseconds, where the mask takes 50."""
+        return self._matcher.validate_tokens([token]) == 1
+
     def advance(self, token: int) -> None:
         self._matcher.consume_token(token)
         self._check()
@@ -104,9 +116,23 @@ class GrammarState:
                 return token
         return int(np.where(allowed, logits, -np.inf).argmax())
 
+    def fork(self) -> GrammarState:
+        return GrammarState(self._matcher.deep_copy(), self._grammar)
+
     def _check(self) -> None:
-        if self._matcher.is_error():
-            raise ModelError(
-                f"The constraint engine stopped: {self._matcher.get_error()[:300]}",
-                "Simplify the type, or report this with the output of `thalweg inspect`.",
+        if not self._matcher.is_error():
+            return
+        said = self._matcher.get_error().partition("<state>")[0].strip()[:300]
+        if "NoExtension" in said:
+            raise UnsatisfiableConstraint(
+                "No text satisfies the constraint from here on.", "Loosen the pattern or the grammar."
             )
+        if any(word in said for word in ("oo many", "limit", "fuel")):
+            raise TypeNotSupported(
+                f"The constraint is too complex to be followed: {said}.",
+                "Simplify the grammar: longer terminals, no rule that can derive itself, smaller bounds.",
+            )
+        raise ModelError(
+            f"The constraint engine stopped: {said}",
+            "Simplify the type, or report this with the output of `thalweg inspect`.",
+        )

@@ -486,11 +486,21 @@ class Frame:
 
     def finish(self, result: Any) -> Any:
         """The flow's result, with everything it began done."""
+        if type(result) is Pending and self._is_only(result) and result.wait() is None:
+            with self._lock:
+                self.open.clear()
+            self._committed()
+            return result.future.result()
         self.settle()
         result = self.force(result)
         if self.lazy:
             self._fill(result, set())
         return result
+
+    def _is_only(self, pending: Pending) -> bool:
+        """Whether nothing but this call is open."""
+        with self._lock:
+            return len(self.open) == 1 and self.open[0] is pending
 
     def first_failure(self, before: int | None = None) -> Pending | None:
         """The first call in program order that failed; waits for those before it."""
@@ -514,7 +524,9 @@ class Frame:
         """Before a call is issued: nothing is begun beyond a known failure."""
         if self.abandoned:
             raise Abandoned
-        if self.open and (last := self.open[-1]).future.done() and last.future.exception() is not None:
+        with self._lock:  # a frame inside this one may be taking out what has succeeded
+            last = self.open[-1].future if self.open else None
+        if last is not None and last.done() and last.exception() is not None:
             self.settle()
 
     def _speculative(self) -> bool:

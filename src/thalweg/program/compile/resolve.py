@@ -22,6 +22,21 @@ def scope_of(function: Callable[..., Any]) -> Mapping[str, Any]:
     return found
 
 
+def called_names(function: Callable[..., Any], names: tuple[str, ...]) -> list[Any]:
+    """What the names of a function's surroundings stand for now; None for one that stands for nothing."""
+    free = function.__code__.co_freevars
+    found = []
+    for name in names:
+        if name in free:
+            try:
+                found.append((function.__closure__ or ())[free.index(name)].cell_contents)
+            except ValueError:
+                found.append(None)
+        else:
+            found.append(function.__globals__.get(name))
+    return found
+
+
 def resolve(scope: Mapping[str, Any], tree: ast.expr, local: frozenset[str] | set[str] = frozenset()) -> Any:
     """What a name or a dotted name means; `UNKNOWN` for anything that only the run can tell."""
     match tree:

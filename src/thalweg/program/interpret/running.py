@@ -26,11 +26,12 @@ from thalweg.program.interpret.plan import Plan
 from thalweg.program.interpret.reach import SIMPLE
 from thalweg.program.interpret.steps import Handed, remember
 from thalweg.program.interpret.tag import NOTHING, Tag
-from thalweg.program.interpret.tracker import Pair, Tracker, has_labelled
+from thalweg.program.interpret.tracker import Pair, Tracker
 from thalweg.program.interpret.watch import WATCH, Watch, watching
 from thalweg.program.ir import FlowIR, NoSource
 from thalweg.program.journal import Scope, Ticket, inside
 from thalweg.program.labels import Label, Labelled, check_sink, labelled
+from thalweg.program.labels.labelled import has_labelled
 from thalweg.program.session import current
 
 _collecting: ContextVar[list[Label] | None] = ContextVar("thalweg_collecting", default=None)
@@ -48,7 +49,8 @@ def in_play(flow: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | N
     """Whether a call of `flow` is one where labels matter."""
     if WATCH.get() is not None or current().labels is not None or _declares(flow):
         return True
-    return any(type(one) not in SIMPLE and has_labelled(one) for one in (*args, *(kwargs or {}).values()))
+    every = (*args, *kwargs.values()) if kwargs else args
+    return any(type(one) not in SIMPLE and has_labelled(one) for one in every)
 
 
 @contextmanager

@@ -7,8 +7,12 @@ Cost: joining a tag with one below it allocates nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from thalweg.program.labels import Label, Origin
+from thalweg.program.labels.label import Label
+
+if TYPE_CHECKING:
+    from thalweg.program.labels import Origin
 
 _NONE: frozenset[str] = frozenset()
 
@@ -28,6 +32,8 @@ class Tag:
         sources = Label.of(label)
         if not sources:
             return NOTHING
+        from thalweg.program.labels import Origin
+
         ways = {one: Origin(one, path, line) for one in sources}
         if known is not None:
             ways |= {one: way for one, way in known.ways.items() if one in sources}

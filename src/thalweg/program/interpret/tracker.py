@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.program.interpret.reach import SIMPLE, can_change, has_objects, walk
 from thalweg.program.interpret.tag import NOTHING, Tag, join
 from thalweg.program.labels import Label, Labelled
+from thalweg.program.labels.labelled import has_labelled
 
 if TYPE_CHECKING:
     from thalweg.program.interpret.execution import Execution
@@ -316,15 +317,3 @@ class Tracker:
                     return tuple(one.label for one in tags)
             return (outer | self.deep(value)).label
         return self.deep(value, tag).label
-
-
-def has_labelled(value: Any) -> bool:
-    """Whether a `Labelled` value is here, in lists, tuples and dicts too."""
-    kind = type(value)
-    if kind is Labelled:
-        return True
-    if kind is list or kind is tuple:
-        return any(type(one) not in SIMPLE and has_labelled(one) for one in value)
-    if kind is dict:
-        return any(type(one) not in SIMPLE and has_labelled(one) for one in value.values())
-    return False

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from thalweg.program.interpret.tag import NOTHING, Tag
-from thalweg.program.labels import Label, check_sink
+from thalweg.program.labels.label import Label
 
 if TYPE_CHECKING:
     from thalweg.program.interpret.tracker import Tracker
@@ -58,6 +58,8 @@ class Watch:
         tracker = self.tracker
         known = self.known | (tracker.world if tool.effect != "none" and tool.label is None else NOTHING)
         if tool.accepts is not None:
+            from thalweg.program.labels import check_sink
+
             check_sink(self.known.label, tool.accepts, tool.name, self.known.ways.values(), lattice=tracker.lattice)
         if tool.effect == "write":
             tracker.raise_world(self.known)

@@ -4,40 +4,12 @@ Lives here: the nodes (`nodes.py`), the reading of a Python function into them (
 text (`source.py`), safety of what came as data (`checks.py`), identity (`digests.py`), changes (`edit.py`), the listing
 (`listings.py`), data flow (`dataflow.py`) and what is drawn (`graphs.py`, `svg.py`) and counted (`calls.py`) from it.
 One node a statement; a new kind of statement is a class in `nodes.py`, a case in `reader.py`, and one in each place
-that walks over kinds. Imports nothing of `program` when it is loaded, so that everything there may use it; what only
-analyses need is imported when it is first asked for.
+that walks over kinds. Imports nothing of `program`, so that everything there may use it. All parts are imported when
+they are first asked for, so that `import thalweg` stays light.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
-
-from thalweg.program.ir.nodes import (
-    Assert,
-    Assign,
-    Body,
-    Break,
-    Case,
-    Continue,
-    Do,
-    Entered,
-    Expression,
-    FlowIR,
-    For,
-    Handler,
-    If,
-    Match,
-    Node,
-    Parameter,
-    Pass,
-    Python,
-    Raise,
-    Return,
-    Try,
-    Update,
-    While,
-    With,
-)
-from thalweg.program.ir.reader import NoSource, read, read_source
 
 if TYPE_CHECKING:
     from thalweg.program.ir.callees import Callee, Resolver, resolver
@@ -49,9 +21,41 @@ if TYPE_CHECKING:
     from thalweg.program.ir.edit import call, delete, find, insert, name, replace
     from thalweg.program.ir.graphs import Graph, GraphEdge, GraphNode, graph
     from thalweg.program.ir.listings import listing
+    from thalweg.program.ir.nodes import (
+        Assert,
+        Assign,
+        Body,
+        Break,
+        Case,
+        Continue,
+        Do,
+        Entered,
+        Expression,
+        FlowIR,
+        For,
+        Handler,
+        If,
+        Match,
+        Node,
+        Parameter,
+        Pass,
+        Python,
+        Raise,
+        Return,
+        Try,
+        Update,
+        While,
+        With,
+    )
+    from thalweg.program.ir.reader import NoSource, read, read_source
     from thalweg.program.ir.source import completed, to_source
 
+_NODES = (
+    "Assert", "Assign", "Body", "Break", "Case", "Continue", "Do", "Entered", "Expression", "FlowIR", "For", "Handler",
+    "If", "Match", "Node", "Parameter", "Pass", "Python", "Raise", "Return", "Try", "Update", "While", "With",
+)  # fmt: skip
 _LAZY = {
+    **dict.fromkeys(_NODES, "nodes"), "NoSource": "reader", "read": "reader", "read_source": "reader",
     "Bounds": "counts", "CallGraph": "calls", "CallSite": "calls", "Callee": "callees", "Count": "counts", "Graph":
     "graphs", "GraphEdge": "graphs", "GraphNode": "graphs", "Resolver": "callees", "SAFE_BUILTINS": "checks",
     "SAFE_LIBRARY": "checks", "call": "edit", "call_graph": "calls", "check": "checks", "completed": "source",
@@ -64,7 +68,8 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    found = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    return globals().setdefault(name, found)
 
 
 __all__ = [

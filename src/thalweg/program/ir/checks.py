@@ -40,7 +40,7 @@ _IN_ANNOTATIONS = frozenset({
     "Annotated", "Any", "Literal", "Optional", "Sequence", "Mapping", "Union", "Iterable",
 })  # fmt: skip
 _SETTINGS = frozenset({
-    "temperature", "top_p", "top_k", "seed", "max_tokens",
+    "temperature", "top_p", "top_k", "seed", "max_tokens", "sampler",
 })  # fmt: skip
 _INNER = ("gi_", "f_", "tb_", "co_", "cr_", "ag_", "func_", "im_")
 _REFUSED = frozenset({

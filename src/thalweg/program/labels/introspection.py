@@ -16,7 +16,7 @@ from thalweg.program.labels.context import Context
 from thalweg.program.labels.label import BOTTOM, Label
 from thalweg.program.labels.labelled import Labels
 from thalweg.program.labels.lattice import Lattice
-from thalweg.program.labels.propagator import Conservative, Evidence, Propagated, calls_apart
+from thalweg.program.labels.propagator import Conservative, Evidence, Propagated, calls_apart, kept
 from thalweg.program.labels.rescoring import Rescoring
 from thalweg.program.session import Session
 from thalweg.program.types import render_value
@@ -53,6 +53,7 @@ class Introspection:
             return Conservative(context.lattice).propagate(learned, inputs, labels, session)
         names = {_name(context, piece.label): piece.label for piece in context.pieces}
         ask = _question((*names, NONE), self.several)
+        learned._require(inputs)
         with calls_apart(learned, session) as made:
             calls = Rescoring(learned, session, context)
             first = calls.answer(context.whole)
@@ -67,6 +68,7 @@ class Introspection:
             label: Label = context.tight(BOTTOM.join(*(names[one] for one in claimed if one != NONE)))
             chosen = calls.answer(label)
             made.append(chosen.answer)
+            value = kept(learned, context.under(label), session, chosen.value)
         evidence = Evidence(
             "introspection",
             reads=context.whole,
@@ -75,7 +77,7 @@ class Introspection:
             calls=calls.calls + 1,
             waves=calls.waves + 1,
         )
-        return Propagated(chosen.value, label, evidence)
+        return Propagated(value, label, evidence)
 
 
 @lru_cache(maxsize=64)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thalweg.errors import LabelError, TypeNotSupported
+from thalweg.errors import ContractViolation, LabelError, TypeNotSupported
 from thalweg.program.labels.context import Context
 from thalweg.program.labels.label import BOTTOM, Label
 from thalweg.program.labels.labelled import Labels
@@ -93,6 +93,7 @@ class Knn:
                 "Use `Permissive`, or a finite output type.",
             )
         session = session or learned._session()
+        learned._require(inputs)
         given = Context.of(inputs, labels, self.lattice).whole
         remembered = {"entries": [entry.value for entry in self.entries]}
         context = Context.of(remembered, {"entries": [entry.label for entry in self.entries]}, self.lattice)
@@ -112,8 +113,19 @@ class Knn:
                 mixed[votes[i]] += share * weight / math.fsum(weights)
             return mixed
 
+        def best_of(table: list[float]) -> int:
+            """The likeliest value that the function's contract lets pass."""
+            problem = ""
+            for i in sorted(range(len(table)), key=lambda i: -table[i]):
+                if not (problem := learned._refused(inputs, values[i])):
+                    return i
+            raise ContractViolation(
+                f"No value that `{learned.name}` can give keeps its contract, the least likely neither: {problem}.",
+                "Loosen the condition, or check the inputs before the call.",
+            )
+
         whole = mixture(context.whole)
-        chosen = whole.index(max(whole))
+        chosen = best_of(whole)
 
         def losses(tried: Sequence[Label]) -> list[float]:
             return [_loss(whole[chosen], mixture(label)[chosen]) for label in tried]
@@ -121,7 +133,7 @@ class Knn:
         family = context.family(FAMILY)
         label = search(context, losses, self.threshold, family)
         table = mixture(label)
-        best = table.index(max(table))
+        best = best_of(table)
         without = leave_out(context, context.whole)
         tried = [context.whole, *without.values(), label]
         evidence = Evidence(

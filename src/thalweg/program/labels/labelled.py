@@ -42,6 +42,21 @@ def labelled(value: T, *sources: str | Iterable[str]) -> Labelled[T]:
     return Labelled(value, label)
 
 
+_BARE = frozenset({str, int, float, bool, bytes, type(None)})
+
+
+def has_labelled(value: Any) -> bool:
+    """Whether a `Labelled` value is here, in lists, tuples and dicts too."""
+    kind = type(value)
+    if kind is Labelled:
+        return True
+    if kind is list or kind is tuple:
+        return any(type(one) not in _BARE and has_labelled(one) for one in value)
+    if kind is dict:
+        return any(type(one) not in _BARE and has_labelled(one) for one in value.values())
+    return False
+
+
 def unlabel(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Labels]]:
     """Bare inputs of a call, and their labels by name; unlabelled inputs have bottom.
 

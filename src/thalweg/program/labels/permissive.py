@@ -19,7 +19,7 @@ from thalweg.program.labels.context import Context
 from thalweg.program.labels.label import Label
 from thalweg.program.labels.labelled import Labels
 from thalweg.program.labels.lattice import Lattice
-from thalweg.program.labels.propagator import Conservative, Evidence, Propagated, calls_apart
+from thalweg.program.labels.propagator import Conservative, Evidence, Propagated, calls_apart, kept
 from thalweg.program.labels.rescoring import Rescoring
 from thalweg.program.labels.search import leave_out, search
 from thalweg.program.session import Session, model_in_force
@@ -93,6 +93,7 @@ class Permissive:
         context = Context.of(inputs, labels, self.lattice)
         if session.mode == "python" or not context.pieces:
             return Conservative(context.lattice).propagate(learned, inputs, labels, session)
+        learned._require(inputs)
         try:
             threshold = self.threshold_for(learned, session)
             with calls_apart(learned, session) as made:
@@ -101,7 +102,8 @@ class Permissive:
                 chosen = calls.answer(label)
                 made.append(chosen.answer)
                 evidence = self._evidence(calls, label, threshold)
-            return Propagated(chosen.value, label, evidence)
+                value = kept(learned, context.under(label), session, chosen.value)
+            return Propagated(value, label, evidence)
         except ModelError:
             if session.mode != "fallback":
                 raise

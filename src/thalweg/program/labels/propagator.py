@@ -107,8 +107,15 @@ class Conservative:
         """One call with everything. See `Propagator.propagate`."""
         session = session or learned._session()
         whole = Context.of(inputs, labels, self.lattice).whole
-        call = learned._run_body if session.mode == "python" else lambda given: learned._submit(given, session)
-        return Propagated(call(dict(inputs)).result(), whole, Evidence("conservative", whole, agrees=True))
+        value = learned._ask(dict(inputs), session).result()
+        return Propagated(value, whole, Evidence("conservative", whole, agrees=True))
+
+
+def kept(learned: Learned[..., Any], inputs: Mapping[str, Any], session: Session, value: Any) -> Any:
+    """A value made of `inputs`, or where the function's contract refuses it, what its repairs make of the same."""
+    if not learned._refused(inputs, value):
+        return value
+    return learned._ask(dict(inputs), session, given=False).result()
 
 
 @contextmanager

@@ -14,8 +14,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-import annotated_types as at
-
 from thalweg.errors import TypeNotSupported, UnsatisfiableConstraint
 
 from .node import PLACES
@@ -48,6 +46,11 @@ class Constraints:
         return other
 
     def add(self, metadata: Iterable[Any], *, inner: bool = False) -> None:
+        metadata = tuple(metadata)
+        if not metadata:
+            return
+        import annotated_types as at  # only where a type has constraints
+
         for item in metadata:
             if type(item).__name__ == "FieldInfo":  # pydantic's, which is not imported here for its own sake
                 self.add(item.metadata)
@@ -64,6 +67,8 @@ class Constraints:
                 self._read(item)
 
     def _read(self, item: Any) -> None:
+        import annotated_types as at
+
         if isinstance(item, at.Timezone):
             raise TypeNotSupported(f"{self.where}: times have no zone here.", "Drop the Timezone.")
         if hasattr(item, "documentation"):

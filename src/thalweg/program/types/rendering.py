@@ -43,6 +43,24 @@ def _convert(value: Any, readable: bool, open_: tuple[int, ...]) -> Any:
     cls = type(value)
     if value is None or cls in (bool, int, str):
         return value
+    if cls not in _CONTAINERS and (plain := _leaf(value, readable)) is not _NO_LEAF:
+        return plain
+    if id(value) in open_ or len(open_) > 100:
+        return "..."
+    open_ = (*open_, id(value))
+    try:
+        return _structure(value, readable, open_)
+    except Exception:
+        return _repr(value)
+
+
+_CONTAINERS = frozenset({dict, list, tuple})  # by far the most common, so asked for first
+_NO_LEAF: Any = object()
+
+
+def _leaf(value: Any, readable: bool) -> Any:
+    """The form of a value that has no parts."""
+    cls = type(value)
     if isinstance(value, Enum):
         plain = value.value if isinstance(value.value, (str, int)) else value.name
         return plain if readable else {"$type": cls.__name__, "$value": plain}
@@ -61,22 +79,16 @@ def _convert(value: Any, readable: bool, open_: tuple[int, ...]) -> Any:
         if readable:
             return f"<{len(bytes(value))} bytes>"
         return {"$bytes": base64.b64encode(bytes(value)).decode()}
-    if id(value) in open_ or len(open_) > 100:
-        return "..."
-    open_ = (*open_, id(value))
-    try:
-        return _structure(value, readable, open_)
-    except Exception:
-        return _repr(value)
+    return _NO_LEAF
 
 
 def _structure(value: Any, readable: bool, open_: tuple[int, ...]) -> Any:
     cls = type(value)
-    fields = _attributes(value)
+    fields = _attributes(value) if cls not in _CONTAINERS else None
     if fields is not None:
         head = {} if readable else {"$type": cls.__name__}
         return head | {name: _convert(item, readable, open_) for name, item in fields.items()}
-    if isinstance(value, Mapping):
+    if cls is dict or isinstance(value, Mapping):
         keys = [_convert(key, readable, open_) for key in value]
         if all(isinstance(key, str) for key in keys) and len(set(keys)) == len(keys):
             return {key: _convert(item, readable, open_) for key, item in zip(keys, value.values(), strict=True)}
