@@ -20,7 +20,7 @@ from thalweg.errors import BudgetExceeded, DataError, TypeNotSupported, Unsuppor
 from thalweg.models.request import Format, Message, Request, Sampling
 from thalweg.models.request_codec import request_key
 
-LAWS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+LAWS = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 UNSEEN = st.sampled_from(["bound", "mean"])
 BINARY = Format("regex", pattern="0(0000)|1[01]{4}")
 PROMPT = "Five random bits: "
@@ -84,7 +84,7 @@ def test_once_all_leaves_were_seen_the_sampler_is_exact(texts: list[str], salt: 
     language = truth(constraint, salt)
     log_q = language.log_q()
     wanted = {language.spelling(leaf) for leaf in language.leaves}
-    for seed in range(200):
+    for seed in range(150):
         draw(constraint, trie, seed, salt)
         if seed % 5 == 4 and wanted <= {prefix for prefix, _ in trie.walk()}:
             assert divergence(log_q, language.induced(trie)) == pytest.approx(0, abs=1e-9)
@@ -148,10 +148,10 @@ def test_weights_of_masked_draws_and_of_learning_draws_both_estimate_the_mass_wi
     constraint = toy(texts)
     mass = math.exp(truth(constraint, salt).log_c[0])
     for trie in (None, Trie(), Trie("mean")):
-        weights = np.exp([draw(constraint, trie, seed, salt).log_weight for seed in range(2000)])
+        weights = np.exp([draw(constraint, trie, seed, salt).log_weight for seed in range(900)])
         error = weights.std() / math.sqrt(len(weights))
         assert abs(weights.mean() - mass) < 4 * error + 1e-12
-        assert error < 0.1 * mass
+        assert error < 0.15 * mass
 
 
 def test_draws_follow_the_true_conditional_once_it_is_learned() -> None:
@@ -263,11 +263,11 @@ def test_on_the_model_asap_leaves_masking_behind_and_every_sample_is_of_the_gram
     language = masking.language(PROMPT)
     assert len(language.leaves) == 17
     first = masking.kl_to_exact(PROMPT)
-    drawn = [*masking.sample(PROMPT, 3), *learning.sample(PROMPT, 32)]
+    drawn = [*masking.sample(PROMPT, 3), *learning.sample(PROMPT, 28)]
     assert all(one.text == "00000" or (one.text[0] == "1" and set(one.text) <= {"0", "1"}) for one in drawn)
-    assert masking.kl_to_exact() == pytest.approx(first, abs=1e-9)
+    assert divergence(language.log_q(), language.induced(None)) == pytest.approx(first, abs=1e-9)
     assert first > 0.01
-    learned = learning.kl_to_exact(PROMPT)
+    learned = divergence(language.log_q(), language.induced(learning.trie))
     assert learned < 0.2 * first
     learning.save(tmp_path / "bits.json")
     again = GrammarAligned(model, BINARY, "asap")

@@ -17,7 +17,7 @@ from thalweg.decoding.samplers import uniform_number
 from thalweg.errors import UnsupportedByBackend
 from thalweg.models.request import Format, Sampling
 
-LAWS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+LAWS = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 TEXTS_HERE, SALT = ["ab", "abc", "ba", "bb", "c", "dd", "dddd"], 11
 PROPOSE = {"masked": masked, "rejected": rejected}
 
@@ -65,7 +65,7 @@ def test_without_resampling_a_weight_is_probability_over_proposal(texts: list[st
 @pytest.mark.parametrize("threshold", [0.0, 0.5, 1.0])
 def test_the_mean_weight_is_an_unbiased_estimate_of_the_mass(propose: str, threshold: float) -> None:
     mass = math.exp(truth(toy(TEXTS_HERE), SALT).log_c[0])
-    found = [populate(TEXTS_HERE, SALT, seed, 4, PROPOSE[propose], threshold=threshold) for seed in range(500)]
+    found = [populate(TEXTS_HERE, SALT, seed, 4, PROPOSE[propose], threshold=threshold) for seed in range(300)]
     estimates = np.exp([one.log_mass for one in found])
     error = estimates.std() / math.sqrt(len(estimates))
     assert abs(estimates.mean() - mass) < 4 * error
@@ -77,7 +77,7 @@ def test_weighted_samples_estimate_expectations_of_the_true_conditional(propose:
     """Unbiased: E[mean of weight x f] = sum over the grammar of P f, here f = the text is "bb" (masking: a sixth)."""
     expected = math.exp(log_text("bb", SALT))
     sums = []
-    for seed in range(500):
+    for seed in range(400):
         found = populate(TEXTS_HERE, SALT, seed, 4, PROPOSE[propose])
         hits = [math.exp(one.log_weight) for one in found.samples if Letters().decode(one.tokens) == "bb"]
         sums.append(sum(hits) / len(found.samples))

@@ -85,7 +85,7 @@ def _draw_forest(program: Any, inputs: tuple[str, ...], **options: Any) -> None:
     """Answer once with a drafter, and write what every pass guessed."""
     from pathlib import Path
 
-    from thalweg.decoding.drafters import drafter_named
+    from thalweg.decoding.drafters import drafter_named, suited
     from thalweg.decoding.forest_view import to_html, to_svg, watch
     from thalweg.models import load
 
@@ -102,11 +102,12 @@ def _draw_forest(program: Any, inputs: tuple[str, ...], **options: Any) -> None:
     if getattr(scorer, "capabilities", None) is None or scorer.capabilities.speculation == "none":
         raise click.UsageError(f"{options['model']} cannot check guesses; use a local model such as tree:smollm2-135m.")
     engine = Engine(scorer, workers=1)
+    name = suited(scorer) if options["decoder"] == "auto" else options["decoder"]
     try:
         with tw.using(model=engine, max_tokens=options["max_tokens"]):
             request = program.request(*inputs)
         watched = watch(
-            request, engine.prompt_tokens(request), scorer, drafter_named(options["decoder"]), size=options["size"]
+            request, engine.prompt_tokens(request), scorer, drafter_named(name), size=options["size"]
         )
     finally:
         engine.close()

@@ -86,7 +86,13 @@ def decoder_for(
         made = yield from generate(last, constraint, request.sampling, **settings)
     else:
         made = yield from speculate(
-            prompt, constraint, request.sampling, guesses=guesses, speculation=counts, **settings
+            prompt,
+            constraint,
+            request.sampling,
+            guesses=guesses,
+            lossless=request.lossless,
+            speculation=counts,
+            **settings,
         )
     text = tokenizer.decode(made.tokens)
     usage = Usage(

@@ -34,7 +34,7 @@ def pick(ids: NDArray[np.int64], logits: Logits, sampling: Sampling, position: i
     """
     top = logits.max()
     shifted = logits - top
-    if sampling.temperature <= 0:
+    if np.float32(sampling.temperature) <= 0:  # a number too small for float32 is none
         chosen = int(shifted.argmax())  # ties: the lowest id
     else:
         chosen = _draw(shifted / np.float32(sampling.temperature), sampling, uniform_number(sampling.seed, position))

@@ -19,6 +19,7 @@ from thalweg.decoding.budget import Guesses
 from thalweg.decoding.constraints import Constraint
 from thalweg.decoding.drafters.draft import Draft, Verified
 from thalweg.decoding.fragment import Decoder, Fragment
+from thalweg.decoding.verifiers import speculative_sampling
 from thalweg.decoding.writing import Generated, Writing
 from thalweg.models.request import Sampling
 from thalweg.models.scorer import Logits
@@ -48,6 +49,7 @@ def speculate(
     limit: int,
     reserve: int,
     guesses: Guesses,
+    lossless: str = "exact",
     observe: Callable[[list[int]], None] | None = None,
     record: Callable[[Verified], None] | None = None,
     speculation: Speculation | None = None,
@@ -57,6 +59,7 @@ def speculate(
     Args:
         limit, reserve, observe: as for `generate`.
         guesses: a drafter at work, and the budget that decides how many of its guesses a pass carries.
+        lossless: ``distribution`` verifies by `speculative_sampling` where the drafter tells its `proposals`.
         record: called with every verified draft.
         speculation: counters to fill.
     """
@@ -80,7 +83,11 @@ def speculate(
         fragment = _fragment(pending, draft, commit, uniform=constraint.uniform)
         root, *logits = yield fragment
         base = len(pending)
-        accepted, new, pending = _verify(writing, draft, root, logits)
+        proposals = getattr(drafting, "proposals", None) if lossless == "distribution" else None
+        if proposals is None:
+            accepted, new, pending = _verify(writing, draft, root, logits)
+        else:
+            accepted, new, pending = speculative_sampling(writing, draft, root, logits, proposals)
         commit = base + accepted[-1] if accepted else base - 1
         known += new
         verified = Verified(draft, root, logits, accepted, new)

@@ -22,11 +22,13 @@ from thalweg.models.request import Answer, Capabilities, Format, Message, Reques
 if TYPE_CHECKING:
     from thalweg.models.embedder import Embedder
     from thalweg.models.llama_cpp import LlamaCpp
+    from thalweg.models.llama_tree import LlamaTree
     from thalweg.models.minilm import MiniLM
     from thalweg.models.recorded import RecordedModel
     from thalweg.models.remote import RemoteModel
     from thalweg.models.scorer import Forest, Prefix, Scorer, Scores
     from thalweg.models.scripted import ScriptedModel
+    from thalweg.models.torch import TorchLM
 
 __all__ = [
     "Answer",
@@ -35,6 +37,7 @@ __all__ = [
     "Forest",
     "Format",
     "LlamaCpp",
+    "LlamaTree",
     "Message",
     "MiniLM",
     "Prefix",
@@ -45,6 +48,7 @@ __all__ = [
     "Scorer",
     "Scores",
     "ScriptedModel",
+    "TorchLM",
     "Usage",
     "load",
     "names",
@@ -54,6 +58,7 @@ _HEAVY = {
     "Embedder": "embedder",
     "Forest": "scorer",
     "LlamaCpp": "llama_cpp",
+    "LlamaTree": "llama_tree",
     "MiniLM": "minilm",
     "Prefix": "scorer",
     "RecordedModel": "recorded",
@@ -61,6 +66,7 @@ _HEAVY = {
     "Scorer": "scorer",
     "Scores": "scorer",
     "ScriptedModel": "scripted",
+    "TorchLM": "torch",
 }
 
 

@@ -41,6 +41,13 @@ def curve(scorer: Any, *, anew: bool = False) -> list[tuple[int, float]]:
         return _curves[key]
 
 
+def forget() -> None:
+    """Measure every curve anew when it is next asked for: this machine was busy, or has changed."""
+    with _lock:
+        _curves.clear()
+        (home() / "machine" / fingerprint() / "costs.json").unlink(missing_ok=True)
+
+
 def seconds(scorer: Any, rows: int) -> float:
     """Seconds of a pass over `rows` rows, from the curve."""
     points = curve(scorer)
@@ -55,16 +62,17 @@ def seconds(scorer: Any, rows: int) -> float:
 def _measure(scorer: Any) -> list[tuple[int, float]]:
     size = scorer.tokenizer.size
     tokens = [100 + (i * 7919) % (size - 100) for i in range(LENGTH + max(SIZES))]
-    most = max(2, min(scorer.capabilities.max_rows, max(SIZES)))
+    length = min(LENGTH, max(2, scorer.capabilities.context // 4))
+    most = max(2, min(scorer.capabilities.max_rows, max(SIZES), scorer.capabilities.context // 4))
     sizes = [rows for rows in SIZES if rows < most] + [most]
     best = dict.fromkeys(sizes, float("inf"))
-    prefix = scorer.open(tokens[: min(LENGTH, max(2, scorer.capabilities.context // 2))])
+    prefix = scorer.open(tokens[:length])
     try:
         for turn in range(ROUNDS):
             for rows in sizes:  # in turns, so that a busy moment does not bend the curve
                 forest = Forest()
                 node = -1
-                for token in tokens[LENGTH : LENGTH + rows]:
+                for token in tokens[length : length + rows]:
                     node = forest.add(token, prefix=prefix) if node < 0 else forest.add(token, parent=node)
                 started = time.perf_counter()
                 scorer.score(forest)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.errors import ModelError
+from thalweg.models import cost
 from thalweg.models.catalog import DEFAULT, Source, locate
 from thalweg.models.conversion import digest_of_weights, requantize
 from thalweg.models.gguf import FORMATS, SLOW, WIDE, file_type
@@ -129,6 +130,7 @@ def measure(
     `progress` is told, in words, what is under way.
     """
     source = locate(name)
+    cost.forget()
     place, source_digest = _note(source), digest_of(source.path)
     measured: list[Measured] = []
     for format in formats:

@@ -84,8 +84,10 @@ class Request:
         target: the text to score.
         reserve: tokens kept back for closing the value when `max_tokens` comes near.
         decoder: the drafter that guesses tokens ahead: ``plain`` none, ``auto`` what the engine finds best, or a name.
-            Guesses do not change answers, so this is not part of what identifies a request; nor is `lossless`.
-        lossless: ``exact`` refuses a drafter where the engine's rounding could change an answer, ``argmax`` accepts it.
+            Guesses do not change answers, so this is not part of what identifies a request.
+        lossless: ``exact`` refuses a drafter where the engine's rounding could change an answer, ``argmax`` accepts it;
+            ``distribution`` keeps the distribution of answers but not which of them a seed draws, and accepts more
+            guesses of a drafter that knows its own probabilities (`DraftModel`).
     """
 
     messages: tuple[Message, ...]
@@ -97,7 +99,7 @@ class Request:
     target: str = ""
     reserve: int = 16
     decoder: str = field(default="plain", compare=False)
-    lossless: Literal["exact", "argmax"] = field(default="exact", compare=False)
+    lossless: Literal["exact", "argmax", "distribution"] = field(default="exact", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,8 @@ class Capabilities:
         branching: how a tree of candidates is scored: ``mask`` one pass with a tree mask, ``replicate`` a copy of
             the state per leaf, ``none`` one chain per call.
         speculation: whether guesses can be checked: ``exact`` rows of one prefix that come together have the logits of
-            rows that come alone, ``close`` up to rounding, ``none`` not at all.
+            rows that come alone (bit for bit in llama.cpp's tree layout, within 1e-4 in torch's float32, far below what
+            parts two tokens), ``close`` up to visible rounding, ``none`` not at all.
         exact_rows: largest batch whose rows are bit-equal to the same rows computed alone; 0 means never.
         context: most tokens of prompt and answer together; 0 means unknown.
         streams: requests advanced side by side.

@@ -41,6 +41,8 @@ def request_key(request: Request, identity: str) -> str:
     )
     if sampling.sampler != "masked":  # at the front, where no key of a masked request can be taken for it
         text = f"{sampling.sampler}\x1f{text}"
+    if request.lossless == "distribution" and request.decoder != "plain" and sampling.temperature > 0:
+        text = f"{request.decoder}\x1f{text}"  # another draw of the same distribution
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import json
 import math
-import secrets
 import sys
 import threading
 import time
@@ -279,6 +278,8 @@ _NO_STORE = _NoStore()
 
 
 def new_run_id(prefix: str) -> str:
+    import secrets
+
     return f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
 
 

@@ -21,7 +21,7 @@ from thalweg.models.request import Answer, Format, Message, Request, Sampling
 from thalweg.program.journal import submit_call
 from thalweg.program.prompt import _defuse
 from thalweg.program.query import QueryUsage, hole_seed, too_many_holes
-from thalweg.program.session import Session, model_in_force
+from thalweg.program.session import Session, decoder_in_force, model_in_force
 
 HOLE = re.compile(r"\[([A-Z][A-Z0-9_]*)\]")
 MAX_TOKENS = 128  # of a hole, unless the session or the call says otherwise
@@ -150,7 +150,10 @@ class Trace:
         if tokenizer is not None and len(self.text) < 32 and len(tokenizer.encode(self.text)) < 2:
             begin = tokenizer.special_tokens.get("bos_token", "") + "\n\n \n"  # a model must read something first
         text = self.text if tokenizer is not None else ""
-        return Request((Message("user", self.text),), format, sampling, begin, text, want, "", reserve)
+        return Request(
+            (Message("user", self.text),), format, sampling, begin, text, want, "", reserve,
+            decoder_in_force(self._session, self._model), self._session.lossless or "exact",
+        )  # fmt: skip
 
     def _written(self, name: str, where: Where, format: Format, sampling: Sampling, closing: int) -> str:
         """The hole's text; dead ends are left by ways further and further back."""

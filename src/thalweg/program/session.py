@@ -36,7 +36,7 @@ class Session:
         decoder: how tokens are guessed ahead: ``plain`` (default) not at all, ``auto``, a drafter's name, or a
             `Drafter`. Answers do not depend on it.
         lossless: ``exact`` (default) refuses a decoder where the engine's rounding could change an answer, ``argmax``
-            accepts it.
+            accepts it, ``distribution`` keeps only the distribution of answers (see `Request`).
         overflow: for a prompt longer than the context: ``error`` (default) or ``truncate`` the longest input.
         mode: ``model`` (default), ``python`` runs the function's own body, ``fallback`` runs it when the model fails.
         strategy: how calls are asked.
@@ -57,7 +57,7 @@ class Session:
     seed: int | None = None
     max_tokens: int | None = None
     decoder: Any = None
-    lossless: Literal["exact", "argmax"] | None = None
+    lossless: Literal["exact", "argmax", "distribution"] | None = None
     overflow: Literal["error", "truncate"] | None = None
     mode: Literal["model", "python", "fallback"] | None = None
     strategy: Any = None
@@ -103,7 +103,8 @@ def settings(**said: Any) -> Session:
     if unknown:
         raise TypeError(f"unknown setting {unknown[0]!r}; there are: {', '.join(_NAMES)}")
     checks: Mapping[str, tuple[Any, ...]] = {
-        "overflow": ("error", "truncate"), "mode": ("model", "python", "fallback"), "lossless": ("exact", "argmax"),
+        "overflow": ("error", "truncate"), "mode": ("model", "python", "fallback"),
+        "lossless": ("exact", "argmax", "distribution"),
         "sampler": ("masked", "aligned", "smc", "awrs"),
     }  # fmt: skip
     for name, options in checks.items():

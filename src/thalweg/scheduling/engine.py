@@ -20,7 +20,7 @@ from typing import Any
 
 from thalweg.decoding.budget import Budget, Guesses
 from thalweg.decoding.constraints import Constraint
-from thalweg.decoding.drafters import Drafter, drafter_named
+from thalweg.decoding.drafters import Drafter, DraftModel, drafter_named, suited
 from thalweg.errors import ModelError, UnsupportedByBackend
 from thalweg.models.request import Answer, Capabilities, Request
 from thalweg.scheduling.worker import Worker
@@ -185,7 +185,7 @@ class Engine:
         if name in ("", "plain") or request.want != "value":
             return None
         exact = scorer.capabilities.speculation
-        if exact != "exact" and not (exact == "close" and request.lossless == "argmax"):
+        if exact != "exact" and not (exact == "close" and request.lossless != "exact"):
             if name == "auto":
                 return None
             close = "rows that come together differ in the last bits from lone rows" if exact == "close" else "no trees"
@@ -194,10 +194,15 @@ class Engine:
                 'Load the model as "tree:NAME" or "torch:NAME", or set lossless="argmax".',
             )
         scorer.cost(1)  # measures the curve if that has not been done: here, on the thread that owns the scorer
+        if name == "auto":
+            name = suited(scorer)
         with self._wake:
             if name not in self._drafters:
                 self._drafters[name] = (drafter_named(name), self._budget(scorer))
             drafter, budget = self._drafters[name]
+        if isinstance(drafter, DraftModel):
+            mode = "distribution" if request.lossless == "distribution" else "exact"
+            return Guesses(drafter.start(prompt, scorer, sampling=request.sampling, lossless=mode), budget)
         return Guesses(drafter.start(prompt, scorer), budget)
 
     def threads_each(self) -> int:

@@ -158,14 +158,18 @@ class Verified:
 
 
 class Drafting(Protocol):
-    """A drafter at work on one answer. Called by one thread at a time."""
+    """A drafter at work on one answer. Called by one thread at a time.
+
+    One that knows a distribution of the next token may say it after `propose` in an attribute `root_logits` (raw
+    logits, or None): others prune their guesses by it.
+    """
 
     def propose(self, tokens: Sequence[int], most: int) -> Draft:
         """Guess what follows `tokens` (prompt and answer so far), in at most about `most` nodes; may be empty."""
         ...
 
     def observe(self, verified: Verified) -> None:
-        """Learn from what the model said. Called once for every `propose`, also when the draft was empty."""
+        """Learn from what the model said. Called after every pass, also where nothing was proposed or asked for."""
         ...
 
     def finish(self, tokens: Sequence[int]) -> None:

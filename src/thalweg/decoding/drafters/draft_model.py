@@ -114,6 +114,7 @@ class ModelDrafting:
         lossless: Literal["exact", "distribution"],
     ) -> None:
         self.proposals: dict[tuple[int, ...], Proposal] = {}
+        self.root_logits: Logits | None = None  # behind the text so far; None where nothing was guessed
         self._model, self._target, self._prompt = model, target, prompt
         self._sampling, self._lossless = sampling, lossless
         self._follower = Follower(model.scorer)
@@ -124,7 +125,7 @@ class ModelDrafting:
         """A chain of guesses, with their siblings. Empty where no guess pays, or the small model has no room left."""
         model = self._model
         draft, path, node, weight, expected = Draft(), list[int](), -1, 1.0, 1.0
-        self.proposals, self._chain = {}, []
+        self.proposals, self._chain, self.root_logits = {}, [], None
         with model.lock:
             while model.orphans:
                 model.orphans.pop().close()
@@ -138,6 +139,8 @@ class ModelDrafting:
                     logits = self._follower.logits([*tokens, *path])
                 except ContextOverflow:
                     break
+                if not path:
+                    self.root_logits = logits.copy()
                 took = self._follower.seconds
                 model.seconds = 0.8 * model.seconds + 0.2 * took if model.seconds else took
                 guesses, probabilities = self._guess(logits, len(tokens) - self._prompt + len(path), tuple(path))

@@ -217,6 +217,7 @@ def _engine(name: str, table: Table, model: Any, format: Format, prompt: list[Me
     methods = {method: GrammarAligned(model, format, method) for method in ("asap", "gcd")}
     language, texts = table.real, set(table.texts)
     seconds: dict[str, float] = {}
+    GrammarAligned(model, format, "gcd").sample(prompt, 4)  # workers start, the prompt is read
     for method, aligned in methods.items():
         started = time.perf_counter()
         drawn = aligned.sample(prompt, n)

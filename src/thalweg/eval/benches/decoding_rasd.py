@@ -13,15 +13,14 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thalweg.decoding.drafters.draft import Draft, Drafter, Verified
-from thalweg.decoding.drafters.draft_model import DraftModel, ModelDrafting
+from thalweg.decoding.drafters.draft import Drafter
+from thalweg.decoding.drafters.draft_model import DraftModel
 from thalweg.decoding.drafters.rasd import Fuse, Retrieve
 from thalweg.decoding.drafters.suffix_store import SuffixStore
 from thalweg.decoding.drafters.token_recycling import TokenRecycling
 from thalweg.eval.benches import speculation as bench
 from thalweg.eval.benches.speculation_texts import corpus, prompts
 from thalweg.eval.benchmark import Benchmark, Figure
-from thalweg.models.scorer import Logits
 
 NAME = "decoding.rasd"
 SMALL = "tree:smollm2-135m:q4_0"
@@ -60,10 +59,10 @@ def _figures(scorer: Any, small: Any, each: int, limit: int) -> list[Figure]:
         texts = forms[:each] if kind == "form" else [text for found, text in prompts() if found == kind][:each]
         measuring += bench.rendered(scorer, [(kind, text) for text in texts])
     drafters: dict[str, Drafter] = {
-        "drafter": _Rooted(small, length=4),
+        "drafter": DraftModel(small, length=4),
         "retrieval": Retrieve(store),
-        "fused": Fuse(_Rooted(small, length=4), Retrieve(store)),
-        "fused, unpruned": Fuse(_Rooted(small, length=4), Retrieve(store), prune_top=0),
+        "fused": Fuse(DraftModel(small, length=4), Retrieve(store)),
+        "fused, unpruned": Fuse(DraftModel(small, length=4), Retrieve(store), prune_top=0),
         "recycling and retrieval": Fuse(TokenRecycling(), Retrieve(store)),
     }
     fixed = bench.measure(scorer, drafters, measuring, limit=limit, size=SIZE)
@@ -78,45 +77,6 @@ def _figures(scorer: Any, small: Any, each: int, limit: int) -> list[Figure]:
     found += bench.fastest_plain(NAME, scorer, chains[: max(2, each)], "smollm2-135m", limit=limit)
     bench.demand_identity(NAME, fixed, auto)
     return found
-
-
-class _Rooted:
-    """A draft model that tells its logits behind the text so far."""
-
-    name = "draft_model"
-
-    def __init__(self, model: Any, length: int) -> None:
-        self._drafter = DraftModel(model, length=length)
-
-    def start(self, prompt: Sequence[int], scorer: Any) -> _RootedDrafting:
-        return _RootedDrafting(self._drafter.start(prompt, scorer))
-
-
-class _RootedDrafting:
-    """A drafting whose first logits of every proposal are kept."""
-
-    def __init__(self, drafting: ModelDrafting) -> None:
-        self.root_logits: Logits | None = None
-        self._drafting = drafting
-        read = drafting._follower.logits
-
-        def logits(tokens: Sequence[int]) -> Logits:
-            found = read(tokens)
-            if self.root_logits is None:
-                self.root_logits = found.copy()
-            return found
-
-        drafting._follower.logits = logits
-
-    def propose(self, tokens: Sequence[int], most: int) -> Draft:
-        self.root_logits = None
-        return self._drafting.propose(tokens, most)
-
-    def observe(self, verified: Verified) -> None:
-        self._drafting.observe(verified)
-
-    def finish(self, tokens: Sequence[int]) -> None:
-        self._drafting.finish(tokens)
 
 
 def _against_parts(fixed: Mapping[str, bench.Measured], kind: str) -> Figure:
