@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+_SETTINGS = ("model", "temperature", "seed", "decoder", "sampler")
+
 
 @click.command("ask")
 @click.argument("question")
@@ -19,6 +21,8 @@ import click
 @click.option("--model", help="Model name, .gguf path, openai:MODEL@URL.")
 @click.option("--temperature", type=float, help="0 is greedy (default).")
 @click.option("--seed", type=int, help="For temperature above 0.")
+@click.option("--decoder", help="Guess tokens ahead: auto, lookahead, ... (models opened with tree: or torch:).")
+@click.option("--sampler", type=click.Choice(["masked", "aligned", "smc", "awrs"]), help="How values are drawn.")
 @click.option("--distribution", is_flag=True, help="Probabilities of all values instead of the best one.")
 def command(question: str, inputs: tuple[str, ...], type_: str, instruction: str, **options: Any) -> None:
     """Ask QUESTION, or call FILE.py:NAME with the INPUTS given as text.
@@ -32,7 +36,7 @@ def command(question: str, inputs: tuple[str, ...], type_: str, instruction: str
     from thalweg.program import Learned
     from thalweg.program.types import jsonable
 
-    said = {name: options[name] for name in ("model", "temperature", "seed") if options[name] is not None}
+    said = {name: options[name] for name in _SETTINGS if options[name] is not None}
     with tw.using(**said):
         program, arguments = _program(question, inputs, type_, instruction)
         if options["distribution"]:

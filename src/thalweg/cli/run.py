@@ -36,6 +36,8 @@ from thalweg.cli.target import load_program
 @click.option("--overflow", type=click.Choice(["error", "truncate"]), help="For prompts longer than the context.")
 @click.option("--temperature", type=click.FloatRange(0), help="0 is greedy (default).")
 @click.option("--seed", type=int, help="For temperature above 0.")
+@click.option("--decoder", help="Guess tokens ahead: auto, lookahead, ... (models opened with tree: or torch:).")
+@click.option("--sampler", type=click.Choice(["masked", "aligned", "smc", "awrs"]), help="How values are drawn.")
 @click.option("--store", help="Folder of journal and cache. Default .thalweg, or THALWEG_STORE.")
 @click.option("--cache/--no-cache", default=None, help="Answer equal calls from the project's cache (default on).")
 @click.option("--dry-run", is_flag=True, help="Show the plan, tokens and cost; run nothing.")
@@ -53,7 +55,7 @@ def command(target: str, input_: str, output: str, **options: Any) -> int:
     program = load_program(target)
     if options["state_path"]:
         program = program.load(options["state_path"])
-    names = ("model", "concurrency", "cache", "overflow", "temperature", "seed", "store")
+    names = ("model", "concurrency", "cache", "overflow", "temperature", "seed", "decoder", "sampler", "store")
     said = {name: options[name] for name in names if options[name] is not None}
     keep = options["keep"]
     job = TableRun(

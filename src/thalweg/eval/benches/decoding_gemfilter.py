@@ -4,6 +4,9 @@ Facts planted in prose (the manual pages of Python that come with it), ten depth
 one word, so that keeping "the facts" is not enough. Recall: share of the asked fact's tokens among the tenth that is
 kept; baselines at the same size. Answers: with everything read, with GemFilter, and with SnapKV and H2O in torch. Time
 to the first token and cells of the cache, against reading everything on the same engine, in turns.
+
+The rule, its pooling and the calibration were chosen with facts of the first kind (on other documents), so those
+figures flatter; "facts of other kinds" are five sentences of other forms and lengths that nothing was chosen with.
 """
 
 from __future__ import annotations
@@ -33,6 +36,22 @@ from thalweg.scheduling import Engine
 
 NAME = "decoding.gemfilter"
 SHARE = 10  # one of so many tokens is kept
+OTHER = (
+    (
+        "The best thing to do in Lisbon is to ride the old yellow tram up the hill at sunset.",
+        "What is the best thing to do in Lisbon?",
+    ),
+    ("Maria keeps her violin in the cupboard under the stairs.", "Where does Maria keep her violin?"),
+    (
+        "Doctor Hale asked the patients to arrive at half past nine on Friday.",
+        "When should the patients of Doctor Hale arrive?",
+    ),
+    (
+        "The museum bought the painting for eleven thousand pounds, because its roof had to be insured as well.",
+        "How much did the museum pay for the painting?",
+    ),
+    ("Only cedar wood may be used for the hull of the boat.", "Which wood may be used for the hull of the boat?"),
+)
 ANSWER = Sampling(max_tokens=20)
 FREE = Format("text", max_chars=160)
 
@@ -71,10 +90,12 @@ def _run(quick: bool) -> Iterator[Figure]:
         assert found is not None
         yield Figure(NAME, "layer chosen by calibration", found.layer, engine.scorer.prober.layers, None, "layer", 1,
                      f"heads {list(found.heads) or 'all'}; baseline: layers of the model; recall {found.recall:.2f} "
-                     "on documents unlike those below")  # fmt: skip
+                     "on dull sentences with facts of the first kind")  # fmt: skip
         for length in (1000,) if quick else (1000, 2000, 4000):
             cases = _cases(engine.tokenizer, length, documents=2 if quick else 10, facts=5)
             yield from _recall(engine, gems, cases, f"{length} tokens, 5 facts")
+            other = _other(engine.tokenizer, length, documents=1 if quick else 10)
+            yield from _recall(engine, gems, other, f"{length} tokens, 5 facts of other kinds")
             if not quick:
                 lone = _cases(engine.tokenizer, length, documents=10, facts=1)
                 yield from _recall(engine, gems, lone, f"{length} tokens, 1 fact")
@@ -277,6 +298,25 @@ def _cases(tokenizer: Any, length: int, *, documents: int, facts: int) -> list[C
         for needle in planted.needles:
             laid = lay_out(f"{planted.text}\n\n{needle.question}", tokenizer)
             made.append(Case(needle, laid, len(laid.body) // SHARE))
+    return made
+
+
+def _other(tokenizer: Any, length: int, *, documents: int) -> list[Case]:
+    """The same for facts of other kinds, five a document at depths that move from document to document."""
+    made = []
+    for number in range(documents):
+        rng = random.Random(2000 + number)
+        sentences = rng.sample(_prose(), min(len(_prose()), length // 8))
+        size = length - len(tokenizer.encode(" ".join(fact for fact, _ in OTHER)))
+        while len(tokenizer.encode(" ".join(sentences))) > size:
+            sentences = sentences[: int(0.97 * len(sentences))]
+        for depth, (fact, _) in zip(range(len(OTHER)), rng.sample(OTHER, len(OTHER)), strict=True):
+            at = round((depth + (number % 10) / 10) / len(OTHER) * len(sentences))
+            sentences.insert(at, fact)
+        text = " ".join(sentences)
+        for fact, question in OTHER:
+            laid = lay_out(f"{text}\n\n{question}", tokenizer)
+            made.append(Case(Needle(fact, text.index(fact), question, ""), laid, len(laid.body) // SHARE))
     return made
 
 
