@@ -18,6 +18,7 @@ from thalweg.program import (
     Flow,
     Learned,
     Partial,
+    Query,
     Score,
     Session,
     Started,
@@ -31,6 +32,7 @@ from thalweg.program import (
     ir,
     learned,
     pure,
+    query,
     tool,
     using,
 )
@@ -91,12 +93,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-_ROOMS = ("code", "decoding", "models", "prompting", "training")  # imported when they are first mentioned
+# Modules under shorter names, and rooms; imported when they are first mentioned.
+_MODULES = {
+    "grammar": "decoding.constraints.notation", "where": "decoding.constraints.where",
+    **{room: room for room in ("code", "decoding", "models", "prompting", "training")},
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return import_module(f"thalweg.{name}")
+    if name in _MODULES:
+        return import_module(f"thalweg.{_MODULES[name]}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(program, name)
@@ -107,9 +113,9 @@ __all__ = [
     "Actor", "Budget", "Candidate", "ChoiceProposer", "Conservative", "Demonstration", "Done", "Entry", "Error",
     "Evidence", "ExhaustiveProposer", "Failed", "Failure", "Finished", "Flow", "Genome", "Inbox", "Introspection",
     "Knn", "Label", "Labelled", "Lattice", "Learned", "NeighbourProposer", "Origin", "Outcome", "Partial",
-    "Permissive", "Propagated", "Propagator", "Proposer", "Repair", "Run", "RunInfo", "SamplingProposer", "Score",
-    "ScriptedProposer", "Session", "Space", "Spent", "Started", "State", "Terminal", "Token", "Tool", "Value",
-    "Verdict", "answer", "approve", "ask", "choice", "configure", "errors", "flow", "gather", "integer", "ir",
-    "labelled", "learned", "permutation", "pure", "questions", "real", "resume", "runs", "semantic", "settle",
-    "space", "subset", "text", "tool", "tune_threshold", "using",
+    "Permissive", "Propagated", "Propagator", "Proposer", "Query", "Repair", "Run", "RunInfo", "SamplingProposer",
+    "Score", "ScriptedProposer", "Session", "Space", "Spent", "Started", "State", "Terminal", "Token", "Tool",
+    "Value", "Verdict", "answer", "approve", "ask", "choice", "configure", "errors", "flow", "gather", "integer",
+    "ir", "labelled", "learned", "permutation", "pure", "query", "questions", "real", "resume", "runs", "semantic",
+    "settle", "space", "subset", "text", "tool", "tune_threshold", "using",
 ]  # fmt: skip

@@ -21,13 +21,15 @@ from thalweg.decoding.drive import drive
 from thalweg.decoding.exact import distribution, score
 from thalweg.decoding.fragment import Decoder, Fragment
 from thalweg.decoding.generate import generate
+from thalweg.decoding.longcontext import GemFilter
+from thalweg.decoding.pearl import Pearl
 from thalweg.decoding.speculate import Speculation, speculate
 from thalweg.decoding.writing import Generated
 from thalweg.models.request import Answer, Request, Usage
 
 __all__ = [
-    "Budget", "Choices", "Constraint", "Decoder", "Fragment", "Generated", "Grammar", "GrammarAligned", "Guesses",
-    "constraint_for", "decoder_for", "distribution", "drive", "generate", "score", "speculate",
+    "Budget", "Choices", "Constraint", "Decoder", "Fragment", "GemFilter", "Generated", "Grammar", "GrammarAligned",
+    "Guesses", "Pearl", "constraint_for", "decoder_for", "distribution", "drive", "generate", "score", "speculate",
 ]  # fmt: skip
 
 

@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 
 from thalweg.errors import ContextOverflow, ModelError
 from thalweg.models.cost import seconds
+from thalweg.models.llama_probe import LlamaProbe
 from thalweg.models.request import Capabilities
-from thalweg.models.scorer import SOFT, Forest, Logits, Prefix, Scores
+from thalweg.models.scorer import SOFT, Forest, Logits, Prefix, Probed, Scores
 from thalweg.models.tree_batch import TreeBatch
 from thalweg.models.weights import Weights
 
@@ -90,6 +91,7 @@ class LlamaTree:
             logits="full",
             branching="mask",
             soft_tokens=True,
+            probe=True,
             max_leaves=PATHS,
             max_rows=ROWS,
             exact_rows=exact_rows,
@@ -131,6 +133,8 @@ class LlamaTree:
             if trunk.owner is not None:
                 trunk.owner.lane = -1
                 trunk.owner = None
+        if "prober" in self.__dict__:
+            self.prober.free()
         self.weights.release()
 
     # -- prefixes ---------------------------------------------------------------------------------------------
@@ -213,6 +217,14 @@ class LlamaTree:
 
     def cost(self, rows: int, length: int = 256) -> float:
         return seconds(self, rows)
+
+    @cached_property
+    def prober(self) -> LlamaProbe:
+        """Looks into early layers, in a context of its own."""
+        return LlamaProbe(self.weights, self.name)
+
+    def probe(self, tokens: Sequence[int], layer: int) -> Probed:
+        return self.prober(tokens, layer, self.threads)
 
     @cached_property
     def _thread(self) -> ThreadPoolExecutor:

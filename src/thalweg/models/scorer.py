@@ -150,8 +150,8 @@ class Scores:
 @dataclass(frozen=True)
 class Probed:
     """What one layer saw of a prompt of ``n`` tokens: `query` float32 [heads, n, width] and `key` float32
-    [key heads, n, width], both with their positions rotated in. Where an engine gives the last query alone, n is 1
-    there."""
+    [key heads, n, width], both with their positions rotated in. Where an engine gives only the last queries, n is
+    smaller there."""
 
     layer: int
     query: NDArray[np.float32]

@@ -20,6 +20,7 @@ from thalweg.program.flow import Flow, flow
 from thalweg.program.learned import Learned, learned
 from thalweg.program.prompt import Rendered
 from thalweg.program.purity import pure
+from thalweg.program.query import Query, QueryResult, QueryUsage, query
 from thalweg.program.score import Score, Verdict
 from thalweg.program.session import Session, configure, current, using
 from thalweg.program.signature import Signature
@@ -101,12 +102,13 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Actor", "Budget", "Call", "Candidate", "ChoiceProposer", "Conservative", "Demonstration", "Direct", "Done",
-    "Entry", "Event", "Evidence", "Exchange", "ExhaustiveProposer", "Failed", "Failure", "Finished", "Flow",
-    "Genome", "Inbox", "Introspection", "Knn", "Label", "Labelled", "Lattice", "Learned", "Ledger",
-    "NeighbourProposer", "Origin", "Outcome", "Parameters", "Partial", "Permissive", "Propagated", "Propagator",
-    "Proposer", "Question", "Rendered", "Repair", "Run", "RunInfo", "SamplingProposer", "Score", "ScriptedProposer",
-    "Session", "Signature", "Space", "Spent", "Started", "State", "Store", "Strategy", "Terminal", "Token", "Tool",
-    "Trial", "Value", "Verdict", "answer", "approve", "ask", "check_sink", "choice", "configure", "current",
-    "exchanges", "flow", "gather", "integer", "labelled", "learned", "metered", "permutation", "pure", "questions",
-    "real", "resume", "runs", "settle", "show_inputs", "space", "subset", "text", "tool", "tune_threshold", "using",
+    "Entry", "Event", "Evidence", "Exchange", "ExhaustiveProposer", "Failed", "Failure", "Finished", "Flow", "Genome",
+    "Inbox", "Introspection", "Knn", "Label", "Labelled", "Lattice", "Learned", "Ledger", "NeighbourProposer",
+    "Origin", "Outcome", "Parameters", "Partial", "Permissive", "Propagated", "Propagator", "Proposer", "Query",
+    "QueryResult", "QueryUsage", "Question", "Rendered", "Repair", "Run", "RunInfo", "SamplingProposer", "Score",
+    "ScriptedProposer", "Session", "Signature", "Space", "Spent", "Started", "State", "Store", "Strategy", "Terminal",
+    "Token", "Tool", "Trial", "Value", "Verdict", "answer", "approve", "ask", "check_sink", "choice", "configure",
+    "current", "exchanges", "flow", "gather", "integer", "labelled", "learned", "metered", "permutation", "pure",
+    "query", "questions", "real", "resume", "runs", "settle", "show_inputs", "space", "subset", "text", "tool",
+    "tune_threshold", "using",
 ]  # fmt: skip

@@ -57,6 +57,8 @@ class Rendered:
             return f"JSON under the schema {format.schema}"
         if format.kind == "regex":
             return f"a text that matches {format.pattern}"
+        if format.kind in ("lark", "where"):
+            return f"a text of {'the grammar' if format.kind == 'lark' else 'what the hole allows'}: {format.grammar}"
         return f"free text of 1 to {format.max_chars} characters"
 
     def __str__(self) -> str:

@@ -13,7 +13,8 @@ from thalweg.eval.benchmark import Benchmark
 BENCHES = (
     "typed", "distribution", "overhead", "quality", "resume", "table",
     "program.compile", "program.durable", "program.labels", "program.semantic",
-    "decoding.asap", "decoding.lookahead", "decoding.matrix", "decoding.monitor", "decoding.pearl", "decoding.ppd",
+    "torch.decoder", "decoding.asap", "decoding.constraints", "decoding.gemfilter", "decoding.jrt_prompt",
+    "decoding.lmql", "decoding.lookahead", "decoding.matrix", "decoding.monitor", "decoding.pearl", "decoding.ppd",
     "decoding.prompt_lookup", "decoding.rasd", "decoding.token_recycling",
 )  # fmt: skip
 
