@@ -163,8 +163,10 @@ TYPES = [
     list[Annotated[str, Field(pattern=r"(?:\w\w)+", min_length=3, max_length=9)]],
     Annotated[int, Ge(1), Le(3)] | Literal["many"], list[Movie], dict[str, Refund | None],
 ]  # fmt: skip
-NAMES = [f"{index}-{str(annotation).replace('typing.', '').replace('test_types.', '')[:40]}"
-         for index, annotation in enumerate(TYPES)]
+NAMES = [
+    f"{index}-{str(annotation).replace('typing.', '').replace('test_types.', '')[:40]}"
+    for index, annotation in enumerate(TYPES)
+]
 
 
 @pytest.fixture(params=TYPES, ids=NAMES)
@@ -293,8 +295,12 @@ def test_scalars_and_dataclasses_are_fast():
     four = plan(Quick)
     value = Quick(1, "text", 0.5, True)
     text = four.encode(value)
-    for call, micros in ((lambda: plan(int).encode(5), 20), (lambda: plan(int).decode("5"), 20),
-                         (lambda: four.encode(value), 50), (lambda: four.decode(text), 50)):
+    for call, micros in (
+        (lambda: plan(int).encode(5), 20),
+        (lambda: plan(int).decode("5"), 20),
+        (lambda: four.encode(value), 50),
+        (lambda: four.decode(text), 50),
+    ):
         best = min(_seconds(call) for _ in range(5))
         assert best / 500 * 1e6 < micros
 

@@ -55,11 +55,11 @@ def records(fields):
         names = [f"f{index}" for index in range(len(annotations))]
         if kind == "model":
             return create_model(f"Model{label}", **{n: (a, ...) for n, a in zip(names, annotations, strict=True)})
-        return dataclasses.make_dataclass(f"Data{label}", zip(names, annotations, strict=True),
-        frozen=kind == "frozen")
+        return dataclasses.make_dataclass(f"Data{label}", zip(names, annotations, strict=True), frozen=kind == "frozen")
 
-    return st.tuples(st.lists(fields, max_size=4), st.sampled_from(["data", "frozen", "model"]), st.integers(0, 999)
-                     ).map(build)
+    return st.tuples(
+        st.lists(fields, max_size=4), st.sampled_from(["data", "frozen", "model"]), st.integers(0, 999)
+    ).map(build)
 
 
 def nested(inner):
@@ -162,6 +162,25 @@ def test_lengths_and_patterns_hold_together(pattern, low, more, seed):
 def test_spelled_patterns_match_what_python_matches(pattern):
     expr = patterns.parse(pattern)
     ours, theirs = re.compile(patterns.spell(expr, python=True)), re.compile(pattern)
-    for text in ("", "a", "ab", "b.", "aa", "é", "k", "K", '"', "\\", "/", "-", "1", "_", "a1", "bcb", "..", " ",
-    "\t\n"):
+    for text in (
+        "",
+        "a",
+        "ab",
+        "b.",
+        "aa",
+        "é",
+        "k",
+        "K",
+        '"',
+        "\\",
+        "/",
+        "-",
+        "1",
+        "_",
+        "a1",
+        "bcb",
+        "..",
+        " ",
+        "\t\n",
+    ):
         assert bool(ours.fullmatch(text)) == bool(theirs.fullmatch(text)), (pattern, ours.pattern, text)

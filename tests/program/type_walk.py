@@ -120,8 +120,11 @@ def _is(annotation, origin, args, value):
     cls = origin or annotation
     if typing.is_typeddict(cls):
         hints = typing.get_type_hints(cls, include_extras=True)
-        return (type(value) is dict and cls.__required_keys__ <= value.keys() <= hints.keys()
-                and all(conforms(hints[key], item) for key, item in value.items()))
+        return (
+            type(value) is dict
+            and cls.__required_keys__ <= value.keys() <= hints.keys()
+            and all(conforms(hints[key], item) for key, item in value.items())
+        )
     if issubclass(cls, pydantic.BaseModel):
         return type(value) is cls and all(
             conforms(info.annotation, getattr(value, name), tuple(info.metadata))
@@ -152,9 +155,15 @@ def _flat(metadata):
 
 
 def _holds(item, value):
-    checks = {"ge": lambda b: value >= b, "gt": lambda b: value > b, "le": lambda b: value <= b,
-              "lt": lambda b: value < b, "min_length": lambda b: len(value) >= b,
-              "max_length": lambda b: len(value) <= b, "pattern": lambda b: re.fullmatch(b, value) is not None}
+    checks = {
+        "ge": lambda b: value >= b,
+        "gt": lambda b: value > b,
+        "le": lambda b: value <= b,
+        "lt": lambda b: value < b,
+        "min_length": lambda b: len(value) >= b,
+        "max_length": lambda b: len(value) <= b,
+        "pattern": lambda b: re.fullmatch(b, value) is not None,
+    }
     return all(check(getattr(item, name)) for name, check in checks.items() if getattr(item, name, None) is not None)
 
 

@@ -106,9 +106,7 @@ def _draw_forest(program: Any, inputs: tuple[str, ...], **options: Any) -> None:
     try:
         with tw.using(model=engine, max_tokens=options["max_tokens"]):
             request = program.request(*inputs)
-        watched = watch(
-            request, engine.prompt_tokens(request), scorer, drafter_named(name), size=options["size"]
-        )
+        watched = watch(request, engine.prompt_tokens(request), scorer, drafter_named(name), size=options["size"])
     finally:
         engine.close()
     place.write_text(to_svg(watched) if place.suffix == ".svg" else to_html(watched), encoding="utf-8")

@@ -23,7 +23,9 @@ PROMPT = "<|im_start|>user\nTell me about the sea.<|im_end|>\n<|im_start|>assist
 
 @pytest.fixture(scope="module")
 def scorer() -> Iterator[LlamaTree]:
-    scorer = LlamaTree(prepare.prepared("smollm2-135m:q8_0").path, streams=1, context=384, threads=1)
+    scorer = LlamaTree(
+        prepare.prepared("smollm2-135m:q8_0").path, name="tree:smollm2-135m", streams=1, context=384, threads=1
+    )
     yield scorer
     scorer.free()
 

@@ -61,8 +61,10 @@ class Constraints:
                 self.add(item)
             elif type(item).__name__ in VALIDATORS:
                 if not self.lenient:
-                    raise TypeNotSupported(f"{self.where}: {item!r} cannot be guaranteed.",
-                                           "Check the value after the call, or use it in a pydantic model.")
+                    raise TypeNotSupported(
+                        f"{self.where}: {item!r} cannot be guaranteed.",
+                        "Check the value after the call, or use it in a pydantic model.",
+                    )
             elif item is not None:
                 self._read(item)
 
@@ -80,8 +82,10 @@ class Constraints:
                 self._set(name, getattr(item, name))
         for name in CHANGES:
             if getattr(item, name, None):
-                raise TypeNotSupported(f"{self.where}: `{name}` changes the text after it was written.",
-                                       "Say the wanted form with a pattern.")
+                raise TypeNotSupported(
+                    f"{self.where}: `{name}` changes the text after it was written.",
+                    "Say the wanted form with a pattern.",
+                )
 
     def _set(self, name: str, value: Any) -> None:
         """Two constraints of one name: the tighter one counts."""
@@ -95,8 +99,10 @@ class Constraints:
     def finish(self, type_name: str) -> None:
         """Complain about what nobody took."""
         if "multiple_of" in self._found:
-            raise TypeNotSupported(f"{self.where}: `multiple_of` cannot be guaranteed.",
-                                   "Ask for the quotient and multiply, or use a Literal.")
+            raise TypeNotSupported(
+                f"{self.where}: `multiple_of` cannot be guaranteed.",
+                "Ask for the quotient and multiply, or use a Literal.",
+            )
         if self._found:
             name = next(iter(self._found))
             raise TypeNotSupported(f"{self.where}: `{name}` does not apply to {type_name}.", "Remove it.")

@@ -129,8 +129,10 @@ def _text(where: str, given: Constraints) -> Text:
     except patterns.NotRegular as error:
         if error.impossible:
             raise given.empty(f"nothing matches the pattern {source!r}") from None
-        raise TypeNotSupported(f"{where}: the pattern {source!r} cannot be used: {error}.",
-                               "Use literals, classes, groups, alternatives and repeats.") from None
+        raise TypeNotSupported(
+            f"{where}: the pattern {source!r} cannot be used: {error}.",
+            "Use literals, classes, groups, alternatives and repeats.",
+        ) from None
     least, most = patterns.width(expr)
     if (high is not None and least > high) or (most is not None and most < low):
         raise given.empty(f"the pattern {source!r} matches no text of such a length")
@@ -138,8 +140,10 @@ def _text(where: str, given: Constraints) -> Text:
     if (node.short or node.long) and "Unable" in refusal(schema=node.schema()):  # too large to intersect
         node = Text(low, high, expr, source, joined=True)
         if node.inside is None:
-            raise TypeNotSupported(f"{where}: the pattern {source!r} and its lengths cannot be joined into one.",
-                                   "Write the lengths into the pattern, as in [a-z]{3,8}.")
+            raise TypeNotSupported(
+                f"{where}: the pattern {source!r} and its lengths cannot be joined into one.",
+                "Write the lengths into the pattern, as in [a-z]{3,8}.",
+            )
     if node.inside is None or patterns.sample(node.inside, low, node.longest if node.long else None) is None:
         raise given.empty(f"no text of such a length was found for the pattern {source!r}")
     return node

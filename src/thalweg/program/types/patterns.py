@@ -131,8 +131,9 @@ def spell(expr: Expr, *, python: bool = False) -> str:
         case Chars(ranges):
             return _spell_class(ranges, python)
         case Seq(parts):
-            return "".join(f"(?:{spell(p, python=python)})" if isinstance(p, Alt) else spell(p, python=python)
-                           for p in parts)
+            return "".join(
+                f"(?:{spell(p, python=python)})" if isinstance(p, Alt) else spell(p, python=python) for p in parts
+            )
         case Alt(parts):
             return "|".join(spell(p, python=python) for p in parts)
         case Rep(part, low, high):
@@ -255,8 +256,18 @@ def _members(items: list[tuple[Any, Any]], flags: int, negated: bool) -> Ranges:
 
 def _chars(ranges: Ranges, flags: int, *, negate: bool = False) -> Chars | None:
     if flags & re.IGNORECASE:
-        ranges = _merge([*ranges, *((ord(x), ord(x)) for low, high in ranges for c in map(chr, range(low, high + 1))
-                                    for x in (c.lower(), c.upper()) if len(x) == 1)])
+        ranges = _merge(
+            [
+                *ranges,
+                *(
+                    (ord(x), ord(x))
+                    for low, high in ranges
+                    for c in map(chr, range(low, high + 1))
+                    for x in (c.lower(), c.upper())
+                    if len(x) == 1
+                ),
+            ]
+        )
     if negate:
         ranges = _complement(ranges)
         if flags & re.IGNORECASE:  # Python folds a few letters (long s, Kelvin) onto ASCII: stay on safe ground

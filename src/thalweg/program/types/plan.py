@@ -149,8 +149,10 @@ def _compile(annotation: Any, where: str) -> TypePlan[Any]:
     except RecursionError:
         node = NEVER
     if node is NEVER:
-        raise TypeNotSupported(f"{where}: {name_of(annotation)} contains itself and can never end.",
-                               "Put the inner one into a list or make it optional (X | None).")
+        raise TypeNotSupported(
+            f"{where}: {name_of(annotation)} contains itself and can never end.",
+            "Put the inner one into a list or make it optional (X | None).",
+        )
     if isinstance(node, Text):
         node = _answer(node, where)
     schema = _with_definitions(node.schema(), reader)
@@ -235,8 +237,10 @@ def _answer(node: Text, where: str) -> FreeText:
         raise UnsatisfiableConstraint(f"{where}: an answer has at least one character.", "Allow longer texts.")
     expr = node.join(MAX_TEXT if node.high is None else node.high)
     if expr is None and node.expr is not None:
-        raise TypeNotSupported(f"{where}: its pattern and its lengths cannot be joined into one pattern.",
-                               "Write the lengths into the pattern, as in [a-z]{3,8}.")
+        raise TypeNotSupported(
+            f"{where}: its pattern and its lengths cannot be joined into one pattern.",
+            "Write the lengths into the pattern, as in [a-z]{3,8}.",
+        )
     answer = FreeText(node, expr)
     if not answer.example:
         raise UnsatisfiableConstraint(f"{where}: only the empty text matches its pattern.", "Allow longer texts.")
@@ -269,5 +273,6 @@ def _check_engine(form: Format, where: str) -> None:
     message = refusal(schema=form.schema, pattern=form.pattern)
     if message:
         error = UnsatisfiableConstraint if "Unsatisfiable" in message else TypeNotSupported
-        raise error(f"{where}: the constraint engine refuses it: {message.splitlines()[0][:200]}.",
-                    "Simplify the type.")
+        raise error(
+            f"{where}: the constraint engine refuses it: {message.splitlines()[0][:200]}.", "Simplify the type."
+        )

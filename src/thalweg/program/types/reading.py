@@ -70,8 +70,9 @@ class Reader:
                 return make(where, given)
         raise _unsupported(annotation, where)
 
-    def _container(self, cls: Any, args: tuple[Any, ...], annotation: Any, where: str, fuel: int,
-                   given: Constraints) -> Node:
+    def _container(
+        self, cls: Any, args: tuple[Any, ...], annotation: Any, where: str, fuel: int, given: Constraints
+    ) -> Node:
         if cls is tuple and (not args or args[-1] is not Ellipsis):
             items = [self.read(arg, f"{where}[{i}]", fuel) for i, arg in enumerate(args)]
             return NEVER if NEVER in items else Fixed(items)
@@ -87,15 +88,19 @@ class Reader:
                 return NEVER
             high = 0
         if cls in (set, frozenset) and not item.hashable:
-            raise TypeNotSupported(f"{where}: {item.shape()} cannot be an entry of a set, it has no hash.",
-                                   "Use a list, or declare the class with @dataclass(frozen=True).")
+            raise TypeNotSupported(
+                f"{where}: {item.shape()} cannot be an entry of a set, it has no hash.",
+                "Use a list, or declare the class with @dataclass(frozen=True).",
+            )
         if cls is not dict:
             return Sequence(cls, item, low, high)
         key = self.read(args[0], f"{where}.key", fuel)
         pattern = key.key_pattern() if isinstance(key, (Text, Choice)) else None
         if pattern is None:
-            raise TypeNotSupported(f"{where}: the keys of a dict must be text (this one has {key.shape()}).",
-                                   "Use dict[str, ...], or list[tuple[K, V]].")
+            raise TypeNotSupported(
+                f"{where}: the keys of a dict must be text (this one has {key.shape()}).",
+                "Use dict[str, ...], or list[tuple[K, V]].",
+            )
         return Mapping(key, pattern, item, low, high)
 
     def _union(self, annotation: Any, where: str, fuel: int, given: Constraints) -> Node:
@@ -106,8 +111,10 @@ class Reader:
         key = next((key for key in TAG_KEYS if key not in names), "")
         if len(records) > 1 and (not key or len(set(labels)) < len(labels)):
             what = "two classes of one name" if key else f"classes with fields {', '.join(TAG_KEYS)}"
-            raise TypeNotSupported(f"{where}: its union holds {what} ({', '.join(labels)}), which no tag tells apart.",
-                                   "Rename one of them.")
+            raise TypeNotSupported(
+                f"{where}: its union holds {what} ({', '.join(labels)}), which no tag tells apart.",
+                "Rename one of them.",
+            )
         nodes = []
         for arg, inner in members:
             node = self.read(arg, where, fuel, inner if arg not in (None, types.NoneType) else None)
@@ -158,8 +165,16 @@ class Reader:
             for field in fields_of(cls, where, self._known):
                 if not field.name.isprintable():
                     raise TypeNotSupported(f"{where}: the field name {field.name!r} is not printable.", "Rename it.")
-                fields.append(Field(field.name, substitute(field.annotation, given), field.metadata, field.description,
-                                    field.required, field.argument))
+                fields.append(
+                    Field(
+                        field.name,
+                        substitute(field.annotation, given),
+                        field.metadata,
+                        field.description,
+                        field.required,
+                        field.argument,
+                    )
+                )
         return self._fields[annotation]
 
     def recursive(self, annotation: Any, where: str) -> bool:
@@ -174,8 +189,10 @@ class Reader:
                             reached.add(part)
                             waiting.append(part)
                 if len(reached) > 2000:
-                    raise TypeNotSupported(f"{where}: {name_of(annotation)} contains endlessly many types.",
-                                           "Let generic classes contain themselves with the same arguments only.")
+                    raise TypeNotSupported(
+                        f"{where}: {name_of(annotation)} contains endlessly many types.",
+                        "Let generic classes contain themselves with the same arguments only.",
+                    )
             self._recursive[annotation] = annotation in reached
         return self._recursive[annotation]
 
@@ -210,8 +227,11 @@ def _one_literal(members: list[tuple[Any, Constraints]]) -> list[tuple[Any, Cons
     """Literal["a"] | Literal["b"] is Literal["a", "b"], at the place of the first."""
     values = [value for arg, _ in members if typing.get_origin(arg) is Literal for value in typing.get_args(arg)]
     first = next((i for i, (arg, _) in enumerate(members) if typing.get_origin(arg) is Literal), len(members))
-    return [(Literal[tuple(values)], given) if i == first else (arg, given)
-            for i, (arg, given) in enumerate(members) if i == first or typing.get_origin(arg) is not Literal]
+    return [
+        (Literal[tuple(values)], given) if i == first else (arg, given)
+        for i, (arg, given) in enumerate(members)
+        if i == first or typing.get_origin(arg) is not Literal
+    ]
 
 
 def record_parts(annotation: Any) -> Iterator[Any]:

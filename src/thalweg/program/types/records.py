@@ -96,13 +96,17 @@ def fields_of(cls: type, where: str, known: dict[str, Any]) -> list[Field]:
     if is_namedtuple(cls):
         untyped = [name for name in cls._fields if name not in hints]  # type: ignore[attr-defined]
         if untyped:
-            raise TypeNotSupported(f"{where}: field {untyped[0]!r} of {cls.__name__} has no type.",
-                                   "Declare it as class X(NamedTuple) with annotated fields.")
+            raise TypeNotSupported(
+                f"{where}: field {untyped[0]!r} of {cls.__name__} has no type.",
+                "Declare it as class X(NamedTuple) with annotated fields.",
+            )
         return [Field(name, hints[name]) for name in cls._fields]  # type: ignore[attr-defined]
     extra = [f for f in cls.__dataclass_fields__.values() if f._field_type is dataclasses._FIELD_INITVAR]  # type: ignore
     if any(field.default is dataclasses.MISSING for field in extra):
-        raise TypeNotSupported(f"{where}: {cls.__name__} needs the argument {extra[0].name!r}, which is no field.",
-                               "Give the InitVar a default.")
+        raise TypeNotSupported(
+            f"{where}: {cls.__name__} needs the argument {extra[0].name!r}, which is no field.",
+            "Give the InitVar a default.",
+        )
     return [_dataclass_field(field, hints[field.name], bool(extra)) for field in dataclasses.fields(cls) if field.init]
 
 
@@ -132,8 +136,10 @@ def _model_fields(cls: Any, where: str, known: dict[str, Any]) -> dict[str, Any]
     if not getattr(cls, "__pydantic_complete__", True):
         rebuild = getattr(cls, "model_rebuild", None)
         if rebuild is None or not rebuild(raise_errors=False, _types_namespace={**frames(), **known}):
-            raise TypeNotSupported(f"{where}: the annotations of model {cls.__name__} cannot be resolved.",
-                                   "Define the classes it mentions first, or call model_rebuild().")
+            raise TypeNotSupported(
+                f"{where}: the annotations of model {cls.__name__} cannot be resolved.",
+                "Define the classes it mentions first, or call model_rebuild().",
+            )
     return dict(cls.__pydantic_fields__)
 
 
@@ -165,8 +171,15 @@ def docstring(cls: type) -> str:
 class Record(Node):
     """A class with fields. `tag` is (key, label) written first when the class is a member of a union of classes."""
 
-    def __init__(self, cls: type, name: str, fields: list[tuple[Field, Node]], *, shared: str = "",
-                 tag: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        cls: type,
+        name: str,
+        fields: list[tuple[Field, Node]],
+        *,
+        shared: str = "",
+        tag: tuple[str, str] | None = None,
+    ) -> None:
         self.name, self.fields, self.shared, self.tag = name, fields, shared, tag
         self.kind = cls
         self.cls = None if is_typeddict(cls) else cls
@@ -197,8 +210,12 @@ class Record(Node):
         schema: Schema = {"title": self.name}
         if docstring(self.kind):
             schema["description"] = docstring(self.kind)
-        return schema | {"type": "object", "properties": properties, "required": required,
-                         "additionalProperties": False}
+        return schema | {
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": False,
+        }
 
     def _check(self, value: Any) -> None:
         if self.cls is not None:
@@ -261,8 +278,9 @@ class Record(Node):
         try:
             if positional:
                 return make(*values)
-            return make({field.argument or field.name: value for (field, _), value in
-                         zip(self.fields, values, strict=True)})
+            return make(
+                {field.argument or field.name: value for (field, _), value in zip(self.fields, values, strict=True)}
+            )
         except Exception as error:
             if not guarded:
                 raise
@@ -280,8 +298,10 @@ class Record(Node):
         if every is None:
             return None
         if self._optional:
-            return [{name: value for (name, _, _), value in zip(self._keys, row, strict=True) if value is not absent}
-                    for row in every]
+            return [
+                {name: value for (name, _, _), value in zip(self._keys, row, strict=True) if value is not absent}
+                for row in every
+            ]
         found = []
         for row in every:
             try:

@@ -94,22 +94,30 @@ def _structure(value: Any, readable: bool, open_: tuple[int, ...]) -> Any:
             return {key: _convert(item, readable, open_) for key, item in zip(keys, value.values(), strict=True)}
         if readable:
             return {str(key): _convert(item, readable, open_) for key, item in value.items()}
-        return {"$pairs": [[_convert(key, readable, open_), _convert(item, readable, open_)]
-                           for key, item in value.items()]}
+        return {
+            "$pairs": [[_convert(key, readable, open_), _convert(item, readable, open_)] for key, item in value.items()]
+        }
     if isinstance(value, (list, tuple)):
         return [_convert(item, readable, open_) for item in value]
     if isinstance(value, (set, frozenset)):
         items = [_convert(item, readable, open_) for item in value]
-        return sorted(items, key=lambda item: (item.__class__.__name__, item) if isinstance(item, (int, float, str))
-                      else ("~", json.dumps(item, sort_keys=True)))
+        return sorted(
+            items,
+            key=lambda item: (
+                (item.__class__.__name__, item)
+                if isinstance(item, (int, float, str))
+                else ("~", json.dumps(item, sort_keys=True))
+            ),
+        )
     if hasattr(value, "tolist") and hasattr(value, "dtype"):
         if readable and getattr(value, "size", 0) > MAX_ARRAY:
             return f"<{cls.__name__} of shape {tuple(value.shape)}, {value.dtype}>"
         return _convert(value.tolist(), readable, open_)
     if hasattr(value, "__dict__") and not callable(value) and cls.__repr__ is object.__repr__:
         head = {} if readable else {"$type": cls.__name__}
-        return head | {name: _convert(item, readable, open_) for name, item in vars(value).items()
-                       if not name.startswith("_")}
+        return head | {
+            name: _convert(item, readable, open_) for name, item in vars(value).items() if not name.startswith("_")
+        }
     if callable(value):
         return getattr(value, "__qualname__", None) or _repr(value)
     return _repr(value)

@@ -85,8 +85,13 @@ class Fixed(Node):
         if not self.items:
             return {"type": "array", "maxItems": 0}
         count = len(self.items)
-        return {"type": "array", "prefixItems": [item.schema() for item in self.items], "items": False,
-                "minItems": count, "maxItems": count}
+        return {
+            "type": "array",
+            "prefixItems": [item.schema() for item in self.items],
+            "items": False,
+            "minItems": count,
+            "maxItems": count,
+        }
 
     def _each(self, verb: str, value: Any, cls: type) -> list[Any]:
         if not isinstance(value, cls) or len(value) != len(self.items):
@@ -138,8 +143,11 @@ class Mapping(Node):
     def schema(self) -> Schema:
         schema: Schema = {"type": "object", "additionalProperties": False}
         if self.high:
-            schema |= {"patternProperties": {f"^(?:{self.key_pattern})$": self.item.schema()},
-                       "minProperties": self.low, "maxProperties": self.high}
+            schema |= {
+                "patternProperties": {f"^(?:{self.key_pattern})$": self.item.schema()},
+                "minProperties": self.low,
+                "maxProperties": self.high,
+            }
         return schema
 
     def _pairs(self, value: Any, verb: str) -> list[tuple[Any, Any]]:

@@ -31,8 +31,9 @@ class Text(Node):
 
     bare = True
 
-    def __init__(self, low: int, high: int | None, expr: patterns.Expr | None, source: str = "", *,
-                 joined: bool = False) -> None:
+    def __init__(
+        self, low: int, high: int | None, expr: patterns.Expr | None, source: str = "", *, joined: bool = False
+    ) -> None:
         self.low, self.high, self.expr, self.source = low, high, expr, source
         least, most = (0, None) if expr is None else patterns.width(expr)
         self.longest = max(MAX_STRING, low, least) if high is None else high
@@ -150,8 +151,10 @@ class FreeText(Node):
         if not isinstance(item, str):
             raise Mismatch(f"{show(item)} is not text")
         if not self._fits(item):
-            raise Mismatch(f"{show(item)} ({len(item)} characters) is not {self._words} of {self.low} to {self.longest}"
-                           " characters, without control characters but line breaks and tabs")
+            raise Mismatch(
+                f"{show(item)} ({len(item)} characters) is not {self._words} of {self.low} to {self.longest}"
+                " characters, without control characters but line breaks and tabs"
+            )
         return item
 
     def pack(self, value: Any) -> str:
@@ -179,8 +182,18 @@ class Lexical(Node):
 
     bare = True
 
-    def __init__(self, cls: type, pattern: str, longest: int, example: str, words: str, *,
-                 parse: Callable[[str], Any], form: Callable[[Any], str], places: int = 0) -> None:
+    def __init__(
+        self,
+        cls: type,
+        pattern: str,
+        longest: int,
+        example: str,
+        words: str,
+        *,
+        parse: Callable[[str], Any],
+        form: Callable[[Any], str],
+        places: int = 0,
+    ) -> None:
         self.cls, self.pattern, self.longest, self.example, self.words = cls, pattern, longest, example, words
         self._parse, self._form = parse, form
         self._fits = _matcher(pattern)
@@ -215,8 +228,9 @@ class Lexical(Node):
 
 
 def date_node(low: date, high: date, words: str) -> Lexical:
-    return Lexical(date, ranges.dates(low, high), 10, low.isoformat(), words,
-                   parse=date.fromisoformat, form=date.isoformat)
+    return Lexical(
+        date, ranges.dates(low, high), 10, low.isoformat(), words, parse=date.fromisoformat, form=date.isoformat
+    )
 
 
 def time_node() -> Lexical:
@@ -226,8 +240,15 @@ def time_node() -> Lexical:
 def datetime_node() -> Lexical:
     days = ranges.dates(date(1900, 1, 1), date(2099, 12, 31))
     words = "date and time as YYYY-MM-DDTHH:MM:SS (no zone)"
-    return Lexical(datetime, f"(?:{days})T{ranges.TIME}", 19, "2000-01-01T00:00:00", words,
-                   parse=datetime.fromisoformat, form=datetime.isoformat)
+    return Lexical(
+        datetime,
+        f"(?:{days})T{ranges.TIME}",
+        19,
+        "2000-01-01T00:00:00",
+        words,
+        parse=datetime.fromisoformat,
+        form=datetime.isoformat,
+    )
 
 
 def decimal_node(low: Decimal | None, high: Decimal | None, places: int, whole: int = 12) -> Lexical:
