@@ -90,8 +90,8 @@ def test_once_all_leaves_were_seen_the_sampler_is_exact(texts: list[str], salt: 
             assert divergence(log_q, language.induced(trie)) == pytest.approx(0, abs=1e-9)
             assert trie.log_mass == pytest.approx(language.log_c[0], abs=1e-9)
             return
-    if unseen == "bound":  # what was not seen by then has little probability
-        assert divergence(log_q, language.induced(trie)) < 0.02
+    if unseen == "bound":  # what was not seen by then has little probability, and its bound some hundredths
+        assert divergence(log_q, language.induced(trie)) < 0.1
 
 
 @LAWS
