@@ -28,7 +28,7 @@ from thalweg.models.request import Format, Sampling
 _HOLE = stops_at("Q", ".", "\n") & (len_tokens("Q") < 24) & matches("Q", r"[^\n]{4,160}[.\n]")
 DRAFTERS: tuple[str, ...] = ("prompt_lookup", "token_recycling", "lookahead", "rasd", "prompt_tokens")
 SIZE = 12  # guesses a pass
-TOKENS = 40
+TOKENS = 112
 
 _SCHEMA = """{"type": "object", "required": ["sender", "topic", "kind", "urgent"], "additionalProperties": false,
 "properties": {"sender": {"type": "string", "maxLength": 30}, "topic": {"type": "string", "maxLength": 40},
@@ -155,7 +155,7 @@ def _write(
     guesses: Guesses | None = None,
     counts: Speculation | None = None,
 ) -> Any:
-    settings: dict[str, Any] = {"end": scorer.tokenizer.end, "limit": sampling.max_tokens, "reserve": 14}
+    settings: dict[str, Any] = {"end": scorer.tokenizer.end, "limit": sampling.max_tokens, "reserve": 30}
     prefix = scorer.open(prompt.tokens[:-1])
     try:
         if guesses is None:
