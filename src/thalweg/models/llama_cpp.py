@@ -24,6 +24,7 @@ import llama_cpp
 import numpy as np
 
 from thalweg.errors import ContextOverflow, ModelError, UnsupportedByBackend
+from thalweg.models.bounds import all_in_use, check_room, check_tokens, common
 from thalweg.models.cost import seconds
 from thalweg.models.llama_batch import JUNK_ROWS, Batch, padded, pieces
 from thalweg.models.llama_probe import LlamaProbe
@@ -175,10 +176,10 @@ class LlamaCpp:
         if not self._context:
             raise ModelError(f"{self.name} is closed.", "Load the model again.")
         tokens = list(tokens)
-        self._check_tokens(tokens)
+        check_tokens(tokens, self.tokenizer.size)
         if not tokens:
             raise ValueError("a prefix has at least one token")
-        self._check_room(0, len(tokens))
+        check_room(self.name, self.context, 0, len(tokens), reserved=RESERVED)
         lane, cached = self._lane_for(tokens)
         # A lone row would take another kernel than the rest of a prompt: compute two.
         if len(tokens) - cached == 1 and cached > 0:
@@ -196,8 +197,8 @@ class LlamaCpp:
     def extend(self, prefix: Prefix, tokens: Sequence[int]) -> Prefix:
         lane = self._lane(prefix)
         tokens = list(tokens)
-        self._check_tokens(tokens)
-        self._check_room(len(prefix.tokens), len(tokens))
+        check_tokens(tokens, self.tokenizer.size)
+        check_room(self.name, self.context, len(prefix.tokens), len(tokens), reserved=RESERVED)
         self._cut(lane, len(prefix.tokens))
         self._append_prompt(lane, tokens)
         prefix.tokens.extend(tokens)
@@ -234,7 +235,7 @@ class LlamaCpp:
         started = time.perf_counter()
         if forest.hidden:
             raise UnsupportedByBackend("llama.cpp gives no hidden states here.", 'Load the model as "torch:NAME".')
-        self._check_tokens(forest.token)
+        check_tokens(forest.token, self.tokenizer.size)
         rounds = self._rounds(forest)
         # Several paths of one prefix are compared with each other: compute them all the same way.
         uniform = {id(forest.prefixes[i]) for i in forest.uniform}
@@ -249,7 +250,7 @@ class LlamaCpp:
                 while shared < min(len(lane.scored), len(path)) and lane.scored[shared] == path[shared]:
                     shared += 1
                 base = len(prefix.tokens)
-                self._check_room(base, len(path))
+                check_room(self.name, self.context, base, len(path), reserved=RESERVED)
                 self._cut(lane, base + shared, keep_scored=shared)
                 fresh = path[shared:]
                 chain = _Chain(
@@ -447,8 +448,7 @@ class LlamaCpp:
 
     def _lane_for(self, tokens: list[int]) -> tuple[_Lane, int]:
         """A lane to put `tokens` in, and how many of them it already holds."""
-        most = len(tokens)
-        shared = [_common(lane.tokens[: lane.prompt], tokens, most) for lane in self._lanes]
+        shared = [common(lane.tokens[: lane.prompt], tokens) for lane in self._lanes]
         best = max(range(len(shared)), key=lambda i: shared[i])
         lane = self._victim(prefer=shared)
         if shared[best] >= shared[lane.index] + COPY_PAYS_FROM:
@@ -459,10 +459,7 @@ class LlamaCpp:
     def _victim(self, prefer: list[int] | None = None) -> _Lane:
         idle = [lane for lane in self._lanes if lane.owner is None]
         if not idle:
-            raise ModelError(
-                f"All {len(self._lanes)} streams of {self.name} are in use.",
-                "Close a prefix, or load the model with more `streams`.",
-            )
+            raise all_in_use(self.name, len(self._lanes))
         self._clock += 1
         lane = min(idle, key=lambda lane: (-(prefer[lane.index] if prefer else 0), lane.used))
         lane.used = self._clock
@@ -472,29 +469,3 @@ class LlamaCpp:
         if not 0 <= prefix.lane < len(self._lanes) or self._lanes[prefix.lane].owner is not prefix:
             raise ValueError("this prefix is closed, or belongs to another model")
         return self._lanes[prefix.lane]
-
-    def _check_room(self, length: int, more: int) -> None:
-        if length + more > self.context - RESERVED:
-            raise ContextOverflow(
-                f"{length} + {more} tokens do not fit the {self.context}-token context of {self.name}.",
-                'Shorten the input, set `overflow="truncate"`, or load the model with a larger `context`.',
-            )
-
-    def _check_tokens(self, tokens: Sequence[int]) -> None:
-        for token in tokens:
-            if not 0 <= token < self.tokenizer.size:
-                raise ValueError(f"token {token} is outside the vocabulary of {self.tokenizer.size}")
-
-
-def _common(a: list[int], b: list[int], most: int) -> int:
-    limit = min(len(a), len(b), most)
-    if a[:limit] == b[:limit]:
-        return limit
-    low, high = 0, limit
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[:middle] == b[:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import ContextOverflow, ModelError
+from thalweg.models.bounds import all_in_use, check_room, check_tokens, common
 from thalweg.models.cost import seconds
 from thalweg.models.llama_probe import LlamaProbe
 from thalweg.models.request import Capabilities
@@ -145,12 +146,12 @@ class LlamaTree:
 
     def open(self, tokens: Sequence[int]) -> Prefix:
         tokens = list(tokens)
-        self._check_tokens(tokens)
+        check_tokens(tokens, self.tokenizer.size)
         if not tokens:
             raise ValueError("a prefix has at least one token")
-        self._check_room(0, len(tokens))
+        check_room(self.name, self.context, 0, len(tokens), reserved=RESERVED)
         trunk = self._victim(tokens)
-        cached = _common(trunk.cells, tokens)
+        cached = common(trunk.cells, tokens)
         self._cut(trunk, cached)
         prefix = Prefix(tokens, trunk.index, cached)
         trunk.owner = prefix
@@ -164,8 +165,8 @@ class LlamaTree:
     def extend(self, prefix: Prefix, tokens: Sequence[int]) -> Prefix:
         trunk = self._trunk(prefix)
         tokens = list(tokens)
-        self._check_tokens(tokens)
-        self._check_room(len(prefix.tokens), len(tokens))
+        check_tokens(tokens, self.tokenizer.size)
+        check_room(self.name, self.context, len(prefix.tokens), len(tokens), reserved=RESERVED)
         self._settle(trunk)
         self._append(trunk, tokens)
         prefix.tokens.extend(tokens)
@@ -196,7 +197,7 @@ class LlamaTree:
 
     def score(self, forest: Forest) -> Scores:
         started = time.perf_counter()
-        self._check_tokens([token for token in forest.token if token != SOFT])
+        check_tokens([token for token in forest.token if token != SOFT], self.tokenizer.size)
         if forest.hidden:
             raise ModelError("This engine gives no hidden states.", 'Use the torch engine: load("torch:NAME").')
         children: dict[int, list[int]] = {}
@@ -259,7 +260,7 @@ class LlamaTree:
         for node in order:
             depth[node] = depth.get(forest.parent[node], -1) + 1
         base = len(prefix.tokens)
-        self._check_room(base, max(depth.values()) + 1)
+        check_room(self.name, self.context, base, max(depth.values()) + 1, reserved=RESERVED)
         pending = prefix.tokens[len(trunk.cells) :]
         if len(pending) + len(order) > self.context - len(trunk.cells):
             raise ContextOverflow(
@@ -366,12 +367,9 @@ class LlamaTree:
             raise ModelError(f"{self.name} is closed.", "Load the model again.")
         idle = [trunk for trunk in self._trunks if trunk.owner is None]
         if not idle:
-            raise ModelError(
-                f"All {len(self._trunks)} streams of {self.name} are in use.",
-                "Close a prefix, or load the model with more `streams`.",
-            )
+            raise all_in_use(self.name, len(self._trunks))
         self._clock += 1
-        trunk = max(idle, key=lambda trunk: (_common(trunk.cells, tokens), trunk.context is not None, -trunk.used))
+        trunk = max(idle, key=lambda trunk: (common(trunk.cells, tokens), trunk.context is not None, -trunk.used))
         trunk.used = self._clock
         if trunk.context is None:
             trunk.context = self._new_context()
@@ -397,18 +395,6 @@ class LlamaTree:
             raise ValueError("this prefix is closed, or belongs to another model")
         return self._trunks[prefix.lane]
 
-    def _check_room(self, length: int, more: int) -> None:
-        if length + more > self.context - RESERVED:
-            raise ContextOverflow(
-                f"{length} + {more} tokens do not fit the {self.context}-token context of {self.name}.",
-                'Shorten the input, set `overflow="truncate"`, or load the model with a larger `context`.',
-            )
-
-    def _check_tokens(self, tokens: Sequence[int]) -> None:
-        for token in tokens:
-            if not 0 <= token < self.tokenizer.size:
-                raise ValueError(f"token {token} is outside the vocabulary of {self.tokenizer.size}")
-
 
 def _depth_first(tops: list[int], children: dict[int, list[int]]) -> tuple[list[int], list[int]]:
     """Nodes parents first, a node's first child right behind it; and the leaves in that order."""
@@ -422,13 +408,6 @@ def _depth_first(tops: list[int], children: dict[int, list[int]]) -> tuple[list[
         else:
             leaves.append(node)
     return order, leaves
-
-
-def _common(a: list[int], b: list[int]) -> int:
-    limit = min(len(a), len(b))
-    if a[:limit] == b[:limit]:
-        return limit
-    return next(i for i in range(limit) if a[i] != b[i])
 
 
 def measured_exact_rows(scorer: Any, sizes: Sequence[int] = (2, 4, 8, 16, 32, ROWS)) -> int:

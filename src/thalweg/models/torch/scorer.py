@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from thalweg.errors import ContextOverflow, ModelError
+from thalweg.models.bounds import all_in_use, check_room, check_tokens, common
 from thalweg.models.cost import seconds
 from thalweg.models.request import Capabilities
 from thalweg.models.scorer import SOFT, Forest, Logits, Prefix, Probed, Scores
@@ -144,12 +145,12 @@ class TorchLM:
 
     def open(self, tokens: Sequence[int]) -> Prefix:
         tokens = list(tokens)
-        self._check_tokens(tokens)
+        check_tokens(tokens, self.tokenizer_size)
         if not tokens:
             raise ValueError("a prefix has at least one token")
-        self._check_room(0, len(tokens))
+        check_room(self.name, self.context, 0, len(tokens))
         cells = self._alive()
-        shared = [_common(lane.tokens, tokens) for lane in self._lanes]
+        shared = [common(lane.tokens, tokens) for lane in self._lanes]
         lane = self._victim(shared)
         best = max(range(len(shared)), key=lambda i: shared[i])
         if shared[best] > shared[lane.index]:
@@ -170,8 +171,8 @@ class TorchLM:
     def extend(self, prefix: Prefix, tokens: Sequence[int]) -> Prefix:
         lane = self._lane(prefix)
         tokens = list(tokens)
-        self._check_tokens(tokens)
-        self._check_room(len(prefix.tokens), len(tokens))
+        check_tokens(tokens, self.tokenizer_size)
+        check_room(self.name, self.context, len(prefix.tokens), len(tokens))
         self._cut(lane, len(prefix.tokens))
         self._append(lane, tokens)
         prefix.tokens.extend(tokens)
@@ -230,7 +231,7 @@ class TorchLM:
             lane.tokens.extend(tokens)
             self._cut(lane, len(lane.tokens))
         else:  # another forest was scored since: its rows lie there now
-            self._check_room(len(prefix.tokens), len(tokens))
+            check_room(self.name, self.context, len(prefix.tokens), len(tokens))
             self._cut(lane, len(prefix.tokens))
             self._append(lane, tokens)
         prefix.tokens.extend(tokens)
@@ -248,7 +249,7 @@ class TorchLM:
 
     def embed(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         """The embedding rows of `tokens` as soft tokens hold them (what enters the first layer), float32 [n, width]."""
-        self._check_tokens(tokens)
+        check_tokens(tokens, self.tokenizer_size)
         with torch.inference_mode():
             return self.decoder.embed(torch.tensor(tokens, device=self.decoder.device)).float().cpu().numpy()
 
@@ -256,7 +257,7 @@ class TorchLM:
         """Queries and keys of one layer over a prompt of any length, without running the layers above it."""
         decoder, tokens = self.decoder, list(tokens)
         self._alive()
-        self._check_tokens(tokens)
+        check_tokens(tokens, self.tokenizer_size)
         if not tokens:
             raise ValueError("a prompt has at least one token")
         if not 0 <= layer < len(decoder.layers):
@@ -293,7 +294,7 @@ class TorchLM:
             if not nodes:
                 continue
             lane, base = self._lane(prefix), len(prefix.tokens)
-            self._check_room(base, 1 + max(depth[node] for node in nodes))
+            check_room(self.name, self.context, base, 1 + max(depth[node] for node in nodes))
             if base + len(nodes) > self.context + SPARE:
                 raise ModelError(
                     f"A tree of {len(nodes)} nodes does not fit behind a prefix of {base} tokens in {self.name}.",
@@ -393,10 +394,7 @@ class TorchLM:
     def _victim(self, shared: list[int]) -> _Lane:
         idle = [lane for lane in self._lanes if lane.owner is None]
         if not idle:
-            raise ModelError(
-                f"All {len(self._lanes)} streams of {self.name} are in use.",
-                "Close a prefix, or load the model with more `streams`.",
-            )
+            raise all_in_use(self.name, len(self._lanes))
         self._clock += 1
         lane = min(idle, key=lambda lane: (-shared[lane.index], lane.used))
         lane.used = self._clock
@@ -406,23 +404,3 @@ class TorchLM:
         if not 0 <= prefix.lane < len(self._lanes) or self._lanes[prefix.lane].owner is not prefix:
             raise ValueError("this prefix is closed, or belongs to another model")
         return self._lanes[prefix.lane]
-
-    def _check_room(self, length: int, more: int) -> None:
-        if length + more > self.context:
-            raise ContextOverflow(
-                f"{length} + {more} tokens do not fit the {self.context}-token context of {self.name}.",
-                'Shorten the input, set `overflow="truncate"`, or load the model with a larger `context`.',
-            )
-
-    def _check_tokens(self, tokens: Sequence[int]) -> None:
-        for token in tokens:
-            if not 0 <= token < self.tokenizer_size:
-                raise ValueError(f"token {token} is outside the vocabulary of {self.tokenizer_size}")
-
-
-def _common(a: list[int], b: list[int]) -> int:
-    """Length of the common beginning."""
-    limit = min(len(a), len(b))
-    if a[:limit] == b[:limit]:
-        return limit
-    return next(i for i in range(limit) if a[i] != b[i])
