@@ -10,14 +10,20 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Figures that answer a bench's question, by their names' beginnings; a bench that is not here shows its first figure.
 HEADLINES = {
+    "decoding.constraints": ("rows/s",),
+    "decoding.lookahead": ("lookahead, pass 3: seconds", "lookahead, incompressible: seconds"),
+    "decoding.matrix": ("tree: answers", "torch: answers"),
+    "decoding.prompt_lookup": ("answers that differ", "prompt lookup, against"),
     "distribution": ("largest difference",),
     "overhead": ("microseconds per call", "import thalweg"),
     "program.compile": ("fan-out: seconds", "compile a flow"),
+    "program.durable": ("results as undisturbed (s", "writes done twice (s", "resume a run"),
     "program.labels": ("attacks: escapes", "mixed: label below the join of all"),
     "program.semantic": ("calls per equality", "contract kept on mail"),
     "quality": ("accuracy, constrained", "accuracy, distribution"),
     "resume": ("output identical", "finished calls"),
     "table": ("rows per second",),
+    "torch.decoder": ("decode",),
 }
 
 TABLE = ["| question | figure | baseline | ratio | command |", "|---|---|---|---|---|"]
