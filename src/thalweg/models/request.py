@@ -149,9 +149,9 @@ class Capabilities:
         logits: ``full`` whole vocabulary, ``topk`` the few a server returns, ``none``.
         branching: how a tree of candidates is scored: ``mask`` one pass with a tree mask, ``replicate`` a copy of
             the state per leaf, ``none`` one chain per call.
-        speculation: whether guesses can be checked: ``exact`` rows of one prefix that come together have the logits of
-            rows that come alone (bit for bit in llama.cpp's tree layout, within 1e-4 in torch's float32, far below what
-            parts two tokens), ``close`` up to visible rounding, ``none`` not at all.
+        speculation: whether guesses can be checked: ``exact`` rows of one prefix that come together have, bit for bit,
+            the logits of rows that come alone; ``greedy`` within 1e-4 (torch in float32): the likeliest token is the
+            same, but a draw from the far tail may not be; ``close`` up to visible rounding; ``none`` not at all.
         exact_rows: largest batch whose rows are bit-equal to the same rows computed alone; 0 means never.
         context: most tokens of prompt and answer together; 0 means unknown.
         streams: requests advanced side by side.
@@ -167,7 +167,7 @@ class Capabilities:
     max_leaves: int = 1
     max_rows: int = 1
     exact_rows: int = 0
-    speculation: Literal["exact", "close", "none"] = "none"
+    speculation: Literal["exact", "greedy", "close", "none"] = "none"
     snapshot: bool = False
     context: int = 0
     streams: int = 1

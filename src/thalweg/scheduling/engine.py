@@ -185,13 +185,17 @@ class Engine:
         if name in ("", "plain") or request.want != "value":
             return None
         exact = scorer.capabilities.speculation
-        if exact != "exact" and not (exact == "close" and request.lossless != "exact"):
+        if exact == "greedy" and request.sampling.temperature <= 0:
+            exact = "exact"
+        if exact != "exact" and (exact == "none" or request.lossless == "exact"):
             if name == "auto":
                 return None
-            close = "rows that come together differ in the last bits from lone rows" if exact == "close" else "no trees"
+            close = (
+                "it scores no trees" if exact == "none" else "rows that come together differ a little from lone ones"
+            )
             raise UnsupportedByBackend(
                 f"decoder={name!r} would not be exact on {self.name} ({close}).",
-                'Load the model as "tree:NAME" or "torch:NAME", or set lossless="argmax".',
+                'Load the model as "tree:NAME" (or, for greedy answers, "torch:NAME"), or set lossless="argmax".',
             )
         scorer.cost(1)  # measures the curve if that has not been done: here, on the thread that owns the scorer
         if name == "auto":

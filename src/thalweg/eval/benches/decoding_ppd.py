@@ -156,7 +156,7 @@ def _speed(scorer: Any, quick: bool, engine: str) -> list[Figure]:
             "x plain", len(texts), "processor time against plain decoding, in turns",
         )
     )  # fmt: skip
-    if scorer.capabilities.speculation == "exact":
+    if scorer.capabilities.speculation in ("exact", "greedy"):
         bench.demand_identity(NAME, *all_measured, auto)
     return found
 

@@ -3,7 +3,8 @@
 All rows of all prefixes go through the linear layers together; a tree is held apart by its attention mask, so the
 branches of a prefix cost rows, not passes. Logits are computed for the nodes that want them alone. Committing a path
 moves its keys and values into token order. A row's logits depend on its batch-mates by rounding only (about 1e-5 in
-float32), not bit for bit: `capabilities.exact_rows` is 0, `speculation` is exact in float32 only.
+float32), not bit for bit: `capabilities.exact_rows` is 0. In float32 the likeliest token is
+the same (`speculation` is greedy).
 
 The CUDA path (`device="cuda"`) is the same code without packed layers; it has not been run on a GPU.
 
@@ -98,7 +99,7 @@ class TorchLM:
             max_leaves=ROWS,
             max_rows=ROWS,
             exact_rows=0,
-            speculation="exact" if self.decoder.dtype == torch.float32 else "close",
+            speculation="greedy" if self.decoder.dtype == torch.float32 else "close",
             snapshot=True,
             context=self.context,
             streams=streams,
