@@ -2,13 +2,12 @@
 
 Real mails are asked about under seven kinds of constraint, greedily and (where the engine is exact bit for bit) at
 temperature 0.8, first without guesses, then with each drafter. Any difference - a token, the number of forced ones,
-the log-probability - fails the bench. Drafts have a fixed size here, so that guessing happens whether it pays or not;
-what it costs is shown beside it.
+the log-probability - fails the bench. Drafts have a fixed size here, so that guessing happens whether it pays or not:
+time is the question of the other benches.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -102,20 +101,15 @@ def _figures(scorer: Any, count: int, engine: str) -> list[Figure]:
     wrong = {(name, kind): 0 for name in DRAFTERS for kind in names}
     total = {(name, kind): Speculation() for name in DRAFTERS for kind in names}
     asked = dict.fromkeys(names, 0)
-    seconds = dict.fromkeys(("plain", *DRAFTERS), 0.0)
     for i, prompt in enumerate(rendered(scorer, texts)):
         drawn = scorer.capabilities.speculation == "exact" and (i // len(names)) % 2
         sampling = Sampling(temperature=0.8 if drawn else 0.0, seed=i, max_tokens=TOKENS)
         constraint = kinds[prompt.kind]
         asked[prompt.kind] += 1
-        started = time.perf_counter()
         plain = _write(scorer, prompt, constraint, sampling)
-        seconds["plain"] += time.perf_counter() - started
         for name, drafter in drafters.items():
-            started = time.perf_counter()
             guesses = Guesses(drafter.start(prompt.tokens, scorer), budgets[name])
             guessed = _write(scorer, prompt, constraint, sampling, guesses, total[name, prompt.kind])
-            seconds[name] += time.perf_counter() - started
             wrong[name, prompt.kind] += not _equal(guessed, plain, scorer)
     if any(wrong.values()):
         raise ModelError(
@@ -139,13 +133,6 @@ def _figures(scorer: Any, count: int, engine: str) -> list[Figure]:
                     f"forced ones included; {counts.accepted} of {counts.drafted} guesses accepted",
                 )
             )  # fmt: skip
-    for name in DRAFTERS:
-        figures.append(
-            Figure(
-                "decoding.matrix", f"{engine}, {name}: seconds", seconds[name], seconds["plain"],
-                seconds["plain"] / seconds[name], "s", count, f"{SIZE} guesses a pass whether they pay or not",
-            )
-        )  # fmt: skip
     return figures
 
 
