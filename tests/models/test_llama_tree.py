@@ -130,8 +130,8 @@ def test_the_largest_exact_pass_is_found(scorer: LlamaTree) -> None:
 
 def test_errors_say_what_to_do_and_leave_the_scorer_usable(scorer: LlamaTree) -> None:
     with pytest.raises(ContextOverflow, match="larger `context`"):
-        scorer.open([100] * 500)
-    prefix = scorer.open([100] * 440)
+        scorer.open([100] * 510)
+    prefix = scorer.open([100] * 500)
     forest = Forest()
     node = forest.add(1, prefix=prefix)
     for _ in range(20):

@@ -82,3 +82,13 @@ def test_refusals_name_the_way_out(engine: Engine, path: str) -> None:
         assert close.usage.passes > 0
     finally:
         lanes.close()
+
+
+def test_guesses_leave_an_answer_all_the_room_it_has(engine: Engine) -> None:
+    long = PROMPT.replace(TEXT, TEXT * 20)
+    kept = len(engine.tokenizer.encode(long, special=True)) - 350
+    words = engine.tokenizer.decode(engine.tokenizer.encode(TEXT * 20)[kept:])
+    request = replace(REQUEST, suffix=PROMPT.replace(TEXT, words), sampling=Sampling(max_tokens=64))
+    plain = engine.submit(request).result()  # some thirty tokens fit: it is closed early, it does not fail
+    assert len(plain.prompt_tokens) + len(plain.tokens) > 384 - 64
+    assert engine.submit(replace(request, decoder="lookahead")).result().tokens == plain.tokens

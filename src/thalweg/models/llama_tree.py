@@ -1,11 +1,11 @@
 """llama.cpp laid out for trees: one pass scores a whole tree of guesses, bit for bit as if token by token.
 
 Each prefix has a context of its own with one unified cache and flash attention. A row of the cache belongs to every
-path through it (its sequence ids), so a tree needs no kernel of its own. Measured with Q8_0, Q4_0 and Q4_1 weights:
-every row of a pass of 1 to 63 rows has the logits of a pass of its own, in trees too (difference 0.0), because the
-attention kernel adds up the cells of a row in the order of the cache and skips masked ones; from 64 rows another
-kernel is taken. So passes have at most 63 rows, also those that read prompts, and cells stay in the order of the
-tokens: what is accepted off the tree's first path is computed again at the head of the next pass.
+path through it (its sequence ids), so a tree needs no kernel of its own. Measured with Q8_0 weights (`exact_rows` says
+it of others): every row of a pass of 1 to 63 rows has the logits of a pass of its own, in trees too (difference 0.0),
+because the attention kernel adds up the cells of a row in the order of the cache and skips masked ones; from 64 rows
+another kernel is taken. So passes have at most 63 rows, also those that read prompts, and cells stay in the order of
+the tokens: what is accepted off the tree's first path is computed again at the head of the next pass.
 
 Choose it (``load("tree:NAME")``) for one or few answers at a time with a drafter; `LlamaCpp` serves many at once.
 Source: llama.cpp (Gerganov and contributors, 2023-). Cost on a CPU: one row reads the weights once; two to four rows
@@ -37,7 +37,8 @@ from thalweg.models.weights import Weights
 
 ROWS = 63  # of one pass: from 64 on the engine takes another attention kernel
 PATHS = 62  # of one pass; sequence 0 is the prefix with the tree's first path
-RESERVED = ROWS + 1  # cells of a context that stay free for guesses
+GUESSES = ROWS + 1  # cells a context has beyond its tokens, so that guesses never shorten an answer
+RESERVED = 4  # tokens of a context that no prefix takes, as in the other layout
 
 
 @dataclass(eq=False)
@@ -262,7 +263,7 @@ class LlamaTree:
         base = len(prefix.tokens)
         check_room(self.name, self.context, base, max(depth.values()) + 1, reserved=RESERVED)
         pending = prefix.tokens[len(trunk.cells) :]
-        if len(pending) + len(order) > self.context - len(trunk.cells):
+        if len(pending) + len(order) > self.context + GUESSES - len(trunk.cells):
             raise ContextOverflow(
                 f"A tree of {len(order)} tokens does not fit behind {base} tokens of {self.context} in {self.name}.",
                 "Score a smaller tree, or load the model with a larger `context`.",
@@ -377,7 +378,7 @@ class LlamaTree:
 
     def _new_context(self) -> Any:
         settings = llama_cpp.llama_context_default_params()
-        settings.n_ctx = self.context
+        settings.n_ctx = self.context + GUESSES
         settings.n_batch = settings.n_ubatch = 64
         settings.n_seq_max = PATHS + 1
         settings.kv_unified = True

@@ -24,7 +24,7 @@ from thalweg.models.request import Answer, Request, Usage
 
 
 def _none(last: int, tokenizer: Any, room: int) -> Decoder[Answer]:
-    raise NotImplementedError
+    raise ValueError("a Driven request needs a `decode`")
 
 
 @dataclass(frozen=True)
