@@ -73,7 +73,7 @@ class ToyScorer:
     def free_lanes(self) -> int:
         return self.streams - len(self.open_prefixes)
 
-    def open(self, tokens: Sequence[int]) -> Prefix:
+    def open(self, tokens: Sequence[int], partition: str = "") -> Prefix:
         if not self.free_lanes:
             raise ModelError("All streams are in use.", "Close one.")
         self._check(len(tokens))

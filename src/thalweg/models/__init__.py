@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.models import openmp as openmp  # sets up the engine's threads, before any engine is loaded
 from thalweg.models.catalog import load, names
-from thalweg.models.request import Answer, Capabilities, Format, Message, Request, Sampling, Usage
+from thalweg.models.request import Answer, Capabilities, Format, Hint, Message, Request, Sampling, TokenLogprob, Usage
 
 if TYPE_CHECKING:
     from thalweg.models.embedder import Embedder
@@ -36,6 +36,7 @@ __all__ = [
     "Embedder",
     "Forest",
     "Format",
+    "Hint",
     "LlamaCpp",
     "LlamaTree",
     "Message",
@@ -48,6 +49,7 @@ __all__ = [
     "Scorer",
     "Scores",
     "ScriptedModel",
+    "TokenLogprob",
     "TorchLM",
     "Usage",
     "load",

@@ -46,6 +46,7 @@ class _Lane:
     prompt: int = 0
     owner: Prefix | None = None
     used: int = 0
+    partition: str = ""
     scored: list[int] = field(default_factory=list)  # nodes of the last scored path, lying behind `tokens`
     forest: Forest | None = None  # the one `scored` belongs to
 
@@ -172,7 +173,7 @@ class LlamaCpp:
 
     # -- prefixes ---------------------------------------------------------------------------------------------
 
-    def open(self, tokens: Sequence[int]) -> Prefix:
+    def open(self, tokens: Sequence[int], partition: str = "") -> Prefix:
         if not self._context:
             raise ModelError(f"{self.name} is closed.", "Load the model again.")
         tokens = list(tokens)
@@ -180,13 +181,13 @@ class LlamaCpp:
         if not tokens:
             raise ValueError("a prefix has at least one token")
         check_room(self.name, self.context, 0, len(tokens), reserved=RESERVED)
-        lane, cached = self._lane_for(tokens)
+        lane, cached = self._lane_for(tokens, partition)
         # A lone row would take another kernel than the rest of a prompt: compute two.
         if len(tokens) - cached == 1 and cached > 0:
             cached -= 1
         self._cut(lane, cached)
         prefix = Prefix(tokens, lane.index, cached)
-        lane.owner = prefix
+        lane.owner, lane.partition = prefix, partition
         try:
             self._append_prompt(lane, tokens[cached:])
         except ModelError:
@@ -208,6 +209,7 @@ class LlamaCpp:
         source = self._lane(prefix)
         target = self._victim()
         self._copy(source, target, len(prefix.tokens))
+        target.partition = source.partition
         twin = Prefix(list(prefix.tokens), target.index, len(prefix.tokens))
         target.owner = twin
         return twin
@@ -446,9 +448,11 @@ class LlamaCpp:
         target.tokens, target.scored = source.tokens[:length], []
         target.prompt = min(source.prompt, length)
 
-    def _lane_for(self, tokens: list[int]) -> tuple[_Lane, int]:
+    def _lane_for(self, tokens: list[int], partition: str) -> tuple[_Lane, int]:
         """A lane to put `tokens` in, and how many of them it already holds."""
-        shared = [common(lane.tokens[: lane.prompt], tokens) for lane in self._lanes]
+        shared = [
+            common(lane.tokens[: lane.prompt], tokens) if lane.partition == partition else 0 for lane in self._lanes
+        ]
         best = max(range(len(shared)), key=lambda i: shared[i])
         lane = self._victim(prefer=shared)
         if shared[best] >= shared[lane.index] + COPY_PAYS_FROM:

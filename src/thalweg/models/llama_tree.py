@@ -50,6 +50,7 @@ class _Trunk:
     cells: list[int] = field(default_factory=list)
     owner: Prefix | None = None
     used: int = 0
+    partition: str = ""
     first: list[int] = field(default_factory=list)  # nodes of the scored tree's first path, lying behind `cells`
     forest: Forest | None = None
 
@@ -145,17 +146,17 @@ class LlamaTree:
     def free_lanes(self) -> int:
         return sum(trunk.owner is None for trunk in self._trunks)
 
-    def open(self, tokens: Sequence[int]) -> Prefix:
+    def open(self, tokens: Sequence[int], partition: str = "") -> Prefix:
         tokens = list(tokens)
         check_tokens(tokens, self.tokenizer.size)
         if not tokens:
             raise ValueError("a prefix has at least one token")
         check_room(self.name, self.context, 0, len(tokens), reserved=RESERVED)
-        trunk = self._victim(tokens)
-        cached = common(trunk.cells, tokens)
+        trunk = self._victim(tokens, partition)
+        cached = _shared(trunk, tokens, partition)
         self._cut(trunk, cached)
         prefix = Prefix(tokens, trunk.index, cached)
-        trunk.owner = prefix
+        trunk.owner, trunk.partition = prefix, partition
         try:
             self._append(trunk, tokens[cached:])
         except ModelError:
@@ -174,8 +175,9 @@ class LlamaTree:
         return prefix
 
     def fork(self, prefix: Prefix) -> Prefix:
-        self._settle(self._trunk(prefix))
-        twin = self.open(prefix.tokens)
+        trunk = self._trunk(prefix)
+        self._settle(trunk)
+        twin = self.open(prefix.tokens, trunk.partition)
         twin.cached = len(twin.tokens)
         return twin
 
@@ -363,14 +365,14 @@ class LlamaTree:
     def _memory(self, trunk: _Trunk) -> Any:
         return llama_cpp.llama_get_memory(trunk.context)
 
-    def _victim(self, tokens: list[int]) -> _Trunk:
+    def _victim(self, tokens: list[int], partition: str) -> _Trunk:
         if self._closed:
             raise ModelError(f"{self.name} is closed.", "Load the model again.")
         idle = [trunk for trunk in self._trunks if trunk.owner is None]
         if not idle:
             raise all_in_use(self.name, len(self._trunks))
         self._clock += 1
-        trunk = max(idle, key=lambda trunk: (common(trunk.cells, tokens), trunk.context is not None, -trunk.used))
+        trunk = max(idle, key=lambda trunk: (_shared(trunk, tokens, partition), trunk.context is not None, -trunk.used))
         trunk.used = self._clock
         if trunk.context is None:
             trunk.context = self._new_context()
@@ -442,3 +444,7 @@ def measured_exact_rows(scorer: Any, sizes: Sequence[int] = (2, 4, 8, 16, 32, RO
     finally:
         scorer.close(prefix)
     return exact
+
+
+def _shared(trunk: _Trunk, tokens: list[int], partition: str) -> int:
+    return common(trunk.cells, tokens) if trunk.partition == partition else 0

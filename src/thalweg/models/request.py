@@ -67,6 +67,32 @@ class Sampling:
     sampler: Literal["masked", "aligned", "smc", "awrs"] = "masked"
 
 
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a scheduler may know of a call beside its tokens. Changes no answer, so it identifies no request.
+
+    Args:
+        app: the program run, session or table the call belongs to.
+        partition: cached prompts are shared among calls of one partition only (a tenant, a label).
+        objective: ``latency`` somebody waits for this very call; ``throughput`` the whole it belongs to counts.
+        depth: calls that still follow on the longest way to the answer that was asked for.
+        group: calls of one group are wanted together: their last one counts.
+        rank: place in a plan of the whole workload; smaller goes first, -1 unplanned.
+        expected: tokens the answer is expected to have; 0 unknown.
+    """
+
+    app: str = ""
+    partition: str = ""
+    objective: Literal["throughput", "latency"] = "throughput"
+    depth: int = 0
+    group: str = ""
+    rank: int = -1
+    expected: int = 0
+
+
+NO_HINT = Hint()
+
+
 @dataclass(frozen=True)
 class Request:
     """One call of a language model.
@@ -88,6 +114,10 @@ class Request:
         lossless: ``exact`` refuses a drafter where the engine's rounding could change an answer, ``argmax`` accepts it;
             ``distribution`` keeps the distribution of answers but not which of them a seed draws, and accepts more
             guesses of a drafter that knows its own probabilities (`DraftModel`).
+        stop: the answer ends before the first of these texts (free text only).
+        logprobs: how many of the likeliest tokens are reported at each drawn one, see `Answer.token_logprobs`; -1 none.
+            Does not change the answer, and stored answers do not keep it.
+        hint: what a scheduler may know.
     """
 
     messages: tuple[Message, ...]
@@ -100,6 +130,19 @@ class Request:
     reserve: int = 16
     decoder: str = field(default="plain", compare=False)
     lossless: Literal["exact", "argmax", "distribution"] = field(default="exact", compare=False)
+    stop: tuple[str, ...] = ()
+    logprobs: int = field(default=-1, compare=False)
+    hint: Hint = field(default=NO_HINT, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token of an answer, its natural log-probability where it was drawn (0 where it was forced), and the likeliest
+    tokens there, by falling log-probability under the constrained distribution at temperature 1."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +170,7 @@ class Answer:
         prompt_tokens: token ids of the prompt (empty for remote models).
         probabilities: aligned with ``format.choices`` when ``want == "distribution"``.
         finish: ``complete``, or ``closed`` when the length limit made the decoder close the value early.
+        token_logprobs: aligned with `tokens` when the request asked for them (local models only).
     """
 
     text: str
@@ -137,6 +181,7 @@ class Answer:
     finish: Literal["complete", "closed"] = "complete"
     usage: Usage = field(default_factory=Usage)
     model: str = ""
+    token_logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)

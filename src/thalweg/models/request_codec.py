@@ -43,6 +43,8 @@ def request_key(request: Request, identity: str) -> str:
         text = f"{sampling.sampler}\x1f{text}"
     if request.lossless == "distribution" and request.decoder != "plain" and sampling.temperature > 0:
         text = f"{request.decoder}\x1f{text}"  # another draw of the same distribution
+    if request.stop:
+        text = f"stop\x1f{json.dumps(request.stop)}\x1f{text}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 

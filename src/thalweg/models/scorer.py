@@ -176,8 +176,9 @@ class Scorer(Protocol):
     tokenizer: Tokenizer
     capabilities: Capabilities
 
-    def open(self, tokens: Sequence[int]) -> Prefix:
-        """Cache `tokens` (>= 1), reusing the longest cached beginning."""
+    def open(self, tokens: Sequence[int], partition: str = "") -> Prefix:
+        """Cache `tokens` (>= 1), reusing the longest cached beginning that was computed for the same `partition`
+        (a tenant, a label, an adapter): what one has cached tells another nothing, not even by its speed."""
         ...
 
     def extend(self, prefix: Prefix, tokens: Sequence[int]) -> Prefix:

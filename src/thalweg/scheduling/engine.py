@@ -10,10 +10,10 @@ the number of workers as far as the scorer promises it (`capabilities.exact_rows
 from __future__ import annotations
 
 import atexit
+import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,23 +23,35 @@ from thalweg.decoding.constraints import Constraint
 from thalweg.decoding.drafters import Drafter, DraftModel, drafter_named, suited
 from thalweg.errors import ModelError, UnsupportedByBackend
 from thalweg.models.request import Answer, Capabilities, Request
-from thalweg.scheduling.worker import Worker
-
-Observer = Callable[[str], None]
+from thalweg.scheduling.policies import policy_named
+from thalweg.scheduling.policy import Observer, Policy, Waiting
+from thalweg.scheduling.worker import Running, Worker
 
 SMALL = 400 * 2**20  # bytes of weights up to which one worker a core pays
 MOST_WORKERS = 4
+REMEMBERED = 256  # requests that ended last, for whoever watches
 
 
-@dataclass(frozen=True, eq=False)
-class Waiting:
-    """A request in the queue. `constraint` stands in for the one of its format; `submitted` is a clock's reading."""
+@dataclass(frozen=True)
+class Finished:
+    """A request that has been answered, or has failed. Clock readings are of `time.perf_counter`."""
 
-    request: Request
-    future: Future[Answer]
-    observe: Observer | None
-    constraint: Constraint | None
-    submitted: float
+    waiting: Waiting
+    worker: int
+    admitted: float
+    ended: float
+    answer: Answer | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An engine at one moment: its queue, what each worker runs, counters, the requests that ended last."""
+
+    waiting: tuple[Waiting, ...]
+    running: tuple[tuple[Running, ...], ...]
+    counters: Counters
+    finished: tuple[Finished, ...]
 
 
 @dataclass
@@ -65,9 +77,10 @@ class Engine:
     Args:
         scorer: the first worker's scorer; the others get a `replica` of it.
         workers: most workers; default one a core for small models, else one.
+        policy: which waiting request is next: a name or an object (see `thalweg.scheduling.policies`).
     """
 
-    def __init__(self, scorer: Any, *, workers: int | None = None) -> None:
+    def __init__(self, scorer: Any, *, workers: int | None = None, policy: str | Policy = "batch") -> None:
         self.scorer = scorer
         self.name: str = scorer.name
         self.identity: str = scorer.identity
@@ -80,7 +93,11 @@ class Engine:
         self.workers: list[Worker] = []
         own: Capabilities = scorer.capabilities
         self.capabilities = replace(own, streams=own.streams * workers)
-        self._queue: deque[Waiting] = deque()
+        self._policy = policy_named(policy) if isinstance(policy, str) else policy
+        self._fresh: list[Waiting] = []  # submitted, not handed to the policy yet
+        self._numbers = itertools.count(1)
+        self.cells: int = getattr(scorer, "cells", own.context * own.streams)  # tokens that a worker's cache holds
+        self.finished: deque[Finished] = deque(maxlen=REMEMBERED)
         self._wake = threading.Condition()
         self._closed = self._abandoned = False
         self._prefix_tokens: dict[str, list[int]] = {}
@@ -96,13 +113,15 @@ class Engine:
             constraint: stands in for the one of the request's format, where a format cannot say it (a monitor).
         """
         future: Future[Answer] = Future()
+        waiting = Waiting(next(self._numbers), request, future, observe, constraint, time.perf_counter())
         with self._wake:
             if self._closed:
                 raise ModelError(f"{self.name} is closed.", "Load the model again.")
-            self._queue.append(Waiting(request, future, observe, constraint, time.perf_counter()))
-            under_way = len(self._queue) + sum(len(worker.running) for worker in self.workers)
+            self._fresh.append(waiting)
+            under_way = self.waiting + sum(len(worker.running) for worker in self.workers)
             if len(self.workers) < min(under_way, self._most_workers):
-                worker = Worker(self, self.scorer.replica if self.workers else lambda: self.scorer)
+                make = self.scorer.replica if self.workers else lambda: self.scorer
+                worker = Worker(self, len(self.workers), make)
                 self.workers.append(worker)
                 worker.thread.start()
                 if len(self.workers) == 1:  # a thread that computes while the interpreter goes away crashes the process
@@ -113,9 +132,41 @@ class Engine:
     def cancel_waiting(self) -> None:
         """Cancel the requests that have not begun."""
         with self._wake:
-            waiting, self._queue = list(self._queue), deque()
+            waiting = self._drain()
         for one in waiting:
             one.future.cancel()
+
+    def use_policy(self, policy: str | Policy) -> None:
+        """Change which request is next, for those that wait as well."""
+        new = policy_named(policy) if isinstance(policy, str) else policy
+        with self._wake:
+            self._fresh = self._drain()
+            self._policy = new
+            self._wake.notify_all()
+
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._policy) + len(self._fresh)
+
+    def _drain(self) -> list[Waiting]:
+        waiting = self._policy.waiting()
+        for one in waiting:
+            self._policy.remove(one)
+        waiting += self._fresh
+        self._fresh = []
+        return waiting
+
+    def snapshot(self) -> Snapshot:
+        """What waits and what runs at this moment. For watching; costs the engine a few microseconds a request."""
+        with self._wake:
+            waiting = (*self._policy.waiting(), *self._fresh)
+            running = tuple(tuple(worker.running) for worker in self.workers)
+            return Snapshot(waiting, running, replace(self.counters), tuple(self.finished))
 
     def close(self, *, finish: bool = True) -> None:
         """Finish what runs (or fail it after the present turn), refuse what waits, release the scorers."""
@@ -160,20 +211,55 @@ class Engine:
 
     def wait_for_work(self, worker: Worker) -> bool:
         """Block until `worker` has something to do; False when the engine is closed and it has nothing left."""
+        while True:
+            with self._wake:
+                while not (worker.running or self._closed or self._fresh or self._next(worker)):
+                    self._wake.wait()
+                if self._abandoned or (self._closed and not worker.running):
+                    return False
+                fresh, self._fresh = self._fresh, []
+            if not fresh:
+                return True
+            self._queue(fresh)
+
+    def _queue(self, fresh: list[Waiting]) -> None:
+        """Hand requests to the policy, with their prompts if it reads them. On a worker's thread: only there is the
+        tokenizer sure to be alive."""
+        read: list[Waiting] = []
+        for one in fresh:
+            try:
+                if self._policy.reads_prompts and not one.prompt:
+                    one.prompt = self.prompt_tokens(one.request)
+                read.append(one)
+            except Exception as error:
+                one.future.set_exception(error)
         with self._wake:
-            while not worker.running and not self._closed and not self._is_next(worker):
-                self._wake.wait()
-            return (bool(worker.running) or not self._closed) and not self._abandoned
+            for one in read:
+                if self._closed:
+                    one.future.cancel()
+                else:
+                    self._policy.push(one)
+            self._wake.notify_all()
 
     def take(self, worker: Worker) -> Waiting | None:
-        """The next waiting request for `worker`; None when there is none, or another worker is emptier."""
+        """The next waiting request for `worker`; None when the policy has none for it now."""
         with self._wake:
-            return self._queue.popleft() if self._is_next(worker) else None
+            waiting = self._next(worker)
+            if waiting is not None:
+                self._policy.remove(waiting)
+            return waiting
 
-    def _is_next(self, worker: Worker) -> bool:
-        if not self._queue:
-            return False
-        return all(len(worker.running) <= len(other.running) + 1 for other in self.workers)
+    def _next(self, worker: Worker) -> Waiting | None:
+        if not len(self._policy):
+            return None
+        seats = [one.seat() for one in self.workers]
+        try:
+            return self._policy.choose(seats[worker.index], seats)
+        except Exception as error:  # a faulty policy must not leave anybody waiting for ever
+            for waiting in self._policy.waiting():
+                self._policy.remove(waiting)
+                waiting.future.set_exception(error)
+            return None
 
     def guesses(self, request: Request, prompt: list[int], scorer: Any) -> Guesses | None:
         """What guesses the tokens of this request's answer; None for one token a pass.
@@ -213,6 +299,12 @@ class Engine:
         """Engine threads a worker may use now: all cores when it is alone."""
         active = sum(bool(worker.running) for worker in self.workers)
         return max(1, self._cores // max(1, active))
+
+    def ended(
+        self, waiting: Waiting, worker: int, admitted: float, answer: Answer | None, error: BaseException | None = None
+    ) -> None:
+        reason = "" if error is None else f"{type(error).__name__}: {error}"
+        self.finished.append(Finished(waiting, worker, admitted, time.perf_counter(), answer, reason))
 
     def count(self, **amounts: float) -> None:
         with self._wake:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from thalweg.decoding import Decoder, Fragment, decoder_for
 from thalweg.errors import ContextOverflow, ModelError
-from thalweg.models.request import Answer, Request, Usage
+from thalweg.models.request import Answer, Usage
 from thalweg.models.scorer import Forest, Logits, Prefix, Scores
+from thalweg.scheduling.policy import Seat, Waiting
 
 if TYPE_CHECKING:
     from thalweg.scheduling.engine import Engine
@@ -25,32 +26,37 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Running:
-    """A request that has a stream."""
+    """A request that has a stream. `text` is what it has written, `admitted` a reading of `time.perf_counter`."""
 
-    request: Request
-    future: Future[Answer]
+    waiting: Waiting
     prefix: Prefix
     decoder: Decoder[Answer]
     fragment: Fragment
     prompt: tuple[int, ...]
-    submitted: float
+    admitted: float
     nodes: list[int] = field(default_factory=list)
+    passes: int = 0
+    text: str = ""
 
 
 class Worker:
     """Advances requests of `engine` over a scorer of its own until the engine closes."""
 
-    def __init__(self, engine: Engine, make_scorer: Callable[[], Any]) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, index: int, make_scorer: Callable[[], Any]) -> None:
+        self.engine, self.index = engine, index
         self.scorer: Any = None
         self._make_scorer = make_scorer
         self.running: list[Running] = []
+        self.admitted = 0
+        self._recent: deque[list[int]] = deque(maxlen=engine.scorer.capabilities.streams)
         self.thread = threading.Thread(target=self._loop, name=f"engine {engine.name}", daemon=True)
 
     def _loop(self) -> None:
         self.scorer = self._make_scorer()  # here, because a new cache takes a while and the caller should not wait
-        while self.engine.wait_for_work(self):
+        while True:
             try:
+                if not self.engine.wait_for_work(self):
+                    break
                 self._admit()
                 if self.running:
                     self.scorer.use_threads(self.engine.threads_each())
@@ -64,51 +70,65 @@ class Worker:
         self.running = []
         self.scorer.free()
 
+    def seat(self) -> Seat:
+        """What a policy sees of this worker."""
+        running = tuple(one.waiting for one in self.running)
+        cells = sum(max(one.waiting.cells, len(one.prefix.tokens)) for one in self.running)
+        return Seat(self.index, running, tuple(self._recent), self.admitted, cells, self.engine.cells)
+
     def _admit(self) -> None:
         while self.scorer.free_lanes and (waiting := self.engine.take(self)) is not None:
-            request, future, submitted = waiting.request, waiting.future, waiting.submitted
-            if not future.set_running_or_notify_cancel():
+            if not waiting.future.set_running_or_notify_cancel():
                 continue
             started = time.perf_counter()
             prefix: Any = None
             try:
-                prompt = self.engine.prompt_tokens(request)
+                request, prompt = waiting.request, self._prompt(waiting)
                 context = self.engine.capabilities.context
-                room = context - len(prompt) - 4
-                if room < min(request.reserve, 8):
-                    raise ContextOverflow(
-                        f"The prompt has {len(prompt)} tokens; {self.engine.name} holds {context} with the answer.",
-                        'Shorten the input, use `overflow="truncate"`, or load the model with a larger `context`.',
-                    )
-                if len(prompt) == 1:
-                    raise ContextOverflow("The prompt is empty.", "Give the function an instruction or an input.")
                 # The prompt's last token is the first one of the decoder's first fragment.
                 decoder = decoder_for(
                     request,
                     prompt,
                     self.engine.tokenizer,
-                    room=room,
+                    room=context - len(prompt) - 4,
                     observe=waiting.observe,
                     constraint=waiting.constraint,
                     guesses=self.engine.guesses(request, prompt, self.scorer),
                 )
-                begin = prompt[:-1]
+                begin, partition = prompt[:-1], request.hint.partition
                 try:
                     fragment = next(decoder)
                     if fragment.keep and not fragment.uniform and len(begin) + len(fragment.tokens) < context - 4:
                         # What is forced from the start is read with the prompt, at a fraction of a pass of its own.
                         begin, fragment = begin + fragment.tokens[:-1], Fragment.chain(fragment.tokens[-1:])
-                    prefix = self.scorer.open(begin)
-                    self._wait(Running(request, future, prefix, decoder, fragment, tuple(prompt), submitted))
+                    prefix = self.scorer.open(begin, partition)
+                    self._wait(Running(waiting, prefix, decoder, fragment, tuple(prompt), started))
                 except StopIteration as stop:  # forced to the end: nothing to compute
-                    prefix = self.scorer.open(begin)
-                    one = Running(request, future, prefix, decoder, Fragment([], [], []), tuple(prompt), submitted)
-                    self._finish(one, stop.value)
+                    prefix = self.scorer.open(begin, partition)
+                    self._finish(
+                        Running(waiting, prefix, decoder, Fragment([], [], []), tuple(prompt), started), stop.value
+                    )
                 self.engine.count(prefill_seconds=time.perf_counter() - started)
             except Exception as error:
                 if prefix is not None and prefix.lane >= 0:
                     self.scorer.close(prefix)
-                future.set_exception(error)
+                waiting.future.set_exception(error)
+                self.engine.ended(waiting, self.index, started, None, error)
+
+    def _prompt(self, waiting: Waiting) -> list[int]:
+        """Token ids of the prompt, for which there is room with an answer."""
+        prompt = waiting.prompt = waiting.prompt or self.engine.prompt_tokens(waiting.request)
+        context = self.engine.capabilities.context
+        if context - len(prompt) - 4 < min(waiting.request.reserve, 8):
+            raise ContextOverflow(
+                f"The prompt has {len(prompt)} tokens; {self.engine.name} holds {context} with the answer.",
+                'Shorten the input, use `overflow="truncate"`, or load the model with a larger `context`.',
+            )
+        if len(prompt) == 1:
+            raise ContextOverflow("The prompt is empty.", "Give the function an instruction or an input.")
+        self._recent.append(prompt)
+        self.admitted += 1
+        return prompt
 
     def _turn(self) -> None:
         forest = Forest()
@@ -150,6 +170,7 @@ class Worker:
         self.running.append(one)
 
     def _finish(self, one: Running, answer: Answer) -> None:
+        waiting = one.waiting
         cached = min(one.prefix.cached, len(one.prompt) - 1)  # what is forced may have been cached as well
         self.scorer.close(one.prefix)
         usage = Usage(
@@ -160,7 +181,7 @@ class Worker:
             drafted_tokens=answer.usage.drafted_tokens,
             accepted_tokens=answer.usage.accepted_tokens,
             passes=answer.usage.passes,
-            seconds=time.perf_counter() - one.submitted,
+            seconds=time.perf_counter() - waiting.submitted,
         )
         self.engine.count(
             requests=1,
@@ -171,10 +192,13 @@ class Worker:
             drafted_tokens=usage.drafted_tokens,
             accepted_tokens=usage.accepted_tokens,
         )
-        one.future.set_result(replace(answer, prompt_tokens=one.prompt, usage=usage, model=self.engine.identity))
+        answer = replace(answer, prompt_tokens=one.prompt, usage=usage, model=self.engine.identity)
+        self.engine.ended(waiting, self.index, one.admitted, answer)
+        waiting.future.set_result(answer)
 
     def _fail(self, one: Running, error: BaseException) -> None:
         if one.prefix.lane >= 0:
             self.scorer.close(one.prefix)
-        if not one.future.done():
-            one.future.set_exception(error)
+        if not one.waiting.future.done():
+            self.engine.ended(one.waiting, self.index, one.admitted, None, error)
+            one.waiting.future.set_exception(error)

@@ -47,6 +47,7 @@ class _Lane:
     tokens: list[int] = field(default_factory=list)
     owner: Prefix | None = None
     used: int = 0
+    partition: str = ""
     forest: Forest | None = None
     base: int = 0
     nodes: dict[int, int] = field(default_factory=dict)  # node -> its cell behind `base`
@@ -144,14 +145,14 @@ class TorchLM:
 
     # -- prefixes ---------------------------------------------------------------------------------------------
 
-    def open(self, tokens: Sequence[int]) -> Prefix:
+    def open(self, tokens: Sequence[int], partition: str = "") -> Prefix:
         tokens = list(tokens)
         check_tokens(tokens, self.tokenizer_size)
         if not tokens:
             raise ValueError("a prefix has at least one token")
         check_room(self.name, self.context, 0, len(tokens))
         cells = self._alive()
-        shared = [common(lane.tokens, tokens) for lane in self._lanes]
+        shared = [common(lane.tokens, tokens) if lane.partition == partition else 0 for lane in self._lanes]
         lane = self._victim(shared)
         best = max(range(len(shared)), key=lambda i: shared[i])
         if shared[best] > shared[lane.index]:
@@ -161,7 +162,7 @@ class TorchLM:
         cached = max(shared[best], shared[lane.index])
         self._cut(lane, cached)
         prefix = Prefix(tokens, lane.index, cached)
-        lane.owner = prefix
+        lane.owner, lane.partition = prefix, partition
         try:
             self._append(lane, tokens[cached:])
         except BaseException:
@@ -184,7 +185,7 @@ class TorchLM:
         target = self._victim([0] * len(self._lanes))
         with torch.inference_mode():
             cells.copy(source.index, target.index, len(prefix.tokens))
-        target.tokens = list(prefix.tokens)
+        target.tokens, target.partition = list(prefix.tokens), source.partition
         self._cut(target, len(target.tokens))
         twin = Prefix(list(prefix.tokens), target.index, len(prefix.tokens))
         target.owner = twin
