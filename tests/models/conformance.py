@@ -75,6 +75,8 @@ def after(scorer: Any, prefix: Prefix, tokens: Sequence[int]) -> NDArray[np.floa
 
 def forget(scorer: Any, token: int) -> None:
     """Drop every cached beginning that no open prefix holds."""
+    if hasattr(scorer, "forget"):
+        scorer.forget()
     for prefix in [scorer.open([token]) for _ in range(scorer.free_lanes)]:
         scorer.close(prefix)
 
@@ -120,8 +122,8 @@ class Conformance:
         for verb in ("open", "fork"):
             plain = getattr(scorer, verb)
 
-            def noted(argument: Any, plain: Any = plain) -> Prefix:
-                opened.append(plain(argument))
+            def noted(*arguments: Any, plain: Any = plain) -> Prefix:
+                opened.append(plain(*arguments))
                 return opened[-1]
 
             monkeypatch.setattr(scorer, verb, noted)
@@ -256,6 +258,22 @@ class Conformance:
         prefix = scorer.open(under.words(50))
         assert 39 <= prefix.cached <= 40
         under.equal(after(scorer, prefix, [under.first]), want)
+
+    def test_what_one_partition_has_cached_another_does_not_find(self, under: Under) -> None:
+        scorer = under.scorer
+        want = from_nothing(under, under.words(30), [under.first])
+        forget(scorer, under.first - 1)
+        for partition in ("one", "two"):
+            prefix = scorer.open(under.words(30), partition)
+            assert prefix.cached == 0
+            under.equal(after(scorer, prefix, [under.first]), want)
+            scorer.close(prefix)
+        again = scorer.open(under.words(30), "one")
+        twin = scorer.fork(again)
+        assert again.cached >= 28
+        scorer.close(twin)
+        scorer.close(again)
+        assert scorer.open(under.words(30)).cached == 0
 
     def test_random_verbs_leak_no_lane_and_no_cell(self, under: Under) -> None:
         for seed in range(2):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from thalweg.models.llama_tree import LlamaTree
+from thalweg.models.simulated import Simulated
 
 pytest.register_assert_rewrite("conformance")
 
@@ -44,3 +45,9 @@ class TestTinyTorch(Laws):
     @pytest.fixture
     def under(self) -> Under:
         return Under(torch_tiny(), first=10, tolerance=1e-4)
+
+
+class TestSimulated(Conformance):
+    @pytest.fixture
+    def under(self) -> Under:
+        return Under(Simulated(streams=6, context=256, cells=2048), first=1, tolerance=0.0)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
+import itertools
 import json
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,11 +25,20 @@ from thalweg.models.request import Answer, Format, Request, Sampling
 from thalweg.program import state as states
 from thalweg.program.assignments import settings_of
 from thalweg.program.events import Done, Event, Finished, Partial, Started, Token, partial_value
-from thalweg.program.journal import Ticket, submit_call
+from thalweg.program.hints import hint_in_force, hinted
+from thalweg.program.journal import Ticket, scope_in_force, submit_call
 from thalweg.program.labels.labelled import has_labelled
-from thalweg.program.mapping import map_rows
+from thalweg.program.mapping import Planned, map_rows
 from thalweg.program.prompt import Prompter, Rendered
-from thalweg.program.session import Session, current, decoder_in_force, model_in_force, settings
+from thalweg.program.session import (
+    Session,
+    current,
+    decoder_in_force,
+    model_in_force,
+    schedule_in_force,
+    settings,
+    store_in_force,
+)
 from thalweg.program.signature import Signature, has_body, row_inputs
 from thalweg.program.strategy import Demonstration, Direct, Parameters
 from thalweg.program.types import jsonable
@@ -159,7 +169,47 @@ class Learned(Generic[P, T]):
         failing row becomes a `Failure` (false in a condition) unless `fail_fast`.
         """
         names = [field.name for field in self.signature.inputs]
-        return map_rows(self.submit, names, rows, more, fail_fast=fail_fast, session=self._session(), title=self.name)
+        session = self._session()
+        return map_rows(
+            self.submit, names, rows, more, fail_fast=fail_fast, session=session, title=self.name,
+            planned=self._planned(session),
+        )  # fmt: skip
+
+    def _planned(self, session: Session) -> Planned | None:
+        """How the rows of a `map` are ordered; None where their order cannot matter, or must be theirs."""
+        from thalweg.program.row_order import WINDOW, plannable, row_order
+
+        model = None if session.mode == "python" else model_in_force(session)
+        if model is None or session.labels is not None or not plannable(model, schedule_in_force(session, model)):
+            return None
+        scope = scope_in_force(store_in_force(session) if session.journal is not False else None)
+        if scope.frame is not None or scope.recording is not None:  # its calls have places that depend on the order
+            return None
+        ranks = itertools.count()
+
+        def plan(rows: list[tuple[Any, Any]]) -> tuple[Sequence[int], list[Callable[..., Value[Any]]]]:
+            bound: list[Mapping[str, Any] | None] = []
+            for args, kwargs in rows:
+                try:
+                    bound.append(self.signature.bind(args, kwargs))
+                except Exception:  # said again, with its row, when the row is submitted
+                    bound.append(None)
+            order = row_order(self, bound, session, model)
+            known = set(order)
+            order += [index for index in range(len(rows)) if index not in known]
+
+            rank = {index: next(ranks) for index in order}
+
+            def at(index: int, ticket: Ticket) -> Callable[..., Value[Any]]:
+                def place(*args: Any, **kwargs: Any) -> Value[Any]:
+                    with hinted(rank=rank[index]):
+                        return self.submit_at(ticket, args, kwargs)
+
+                return place
+
+            return order, [at(index, scope.begin(self.name)) for index in range(len(rows))]
+
+        return Planned(WINDOW, plan)
 
     def stream(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[Event]:
         """Typed events while the value is written: `Started`, `Token`, `Partial`, `Finished`, `Done`."""
@@ -407,7 +457,7 @@ class Learned(Generic[P, T]):
         reserve = self._prompter.reserve(model)
         request = Request(
             messages, format, sampling, prefix, suffix, want, target, reserve,
-            decoder_in_force(session, model), session.lossless or "exact",
+            decoder_in_force(session, model), session.lossless or "exact", hint=hint_in_force(session.objective),
         )  # fmt: skip
         if session.overflow == "truncate":
             request = self._truncated(request, strategy, parameters, inputs, model)

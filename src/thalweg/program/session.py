@@ -46,6 +46,8 @@ class Session:
         progress: show progress bars (default: when standard error is a terminal).
         human: who answers `tw.ask` and `tw.approve`: `Terminal()`, `Inbox()`, or a function from `Question` to an
             answer (default: the terminal where there is one, else the inbox).
+        schedule: which calls of a table go first: ``batch`` (default; what shares a beginning together), ``sorted``,
+            ``fcfs``. objective: ``throughput`` (default), or ``latency`` for calls somebody waits for.
         labels: a `Propagator`, which finds the labels of learned calls; flows then run with labels (default: where
             labels are in play, with the join of what a call read).
     """
@@ -69,6 +71,8 @@ class Session:
     human: Any = None
     labels: Any = None
     sampler: Literal["masked", "aligned", "smc", "awrs"] | None = None
+    schedule: Literal["batch", "sorted", "fcfs"] | None = None
+    objective: Literal["throughput", "latency"] | None = None
 
     def over(self, below: Session) -> Session:
         """These settings, those of `below` where nothing is said here."""
@@ -106,6 +110,8 @@ def settings(**said: Any) -> Session:
         "overflow": ("error", "truncate"), "mode": ("model", "python", "fallback"),
         "lossless": ("exact", "argmax", "distribution"),
         "sampler": ("masked", "aligned", "smc", "awrs"),
+        "schedule": ("batch", "sorted", "fcfs"),
+        "objective": ("throughput", "latency"),
     }  # fmt: skip
     for name, options in checks.items():
         if said.get(name) not in (None, *options):
@@ -175,6 +181,16 @@ def decoder_in_force(session: Session, model: Any) -> str:
         return decoder
     model.use_drafter(decoder)
     return decoder.name
+
+
+def schedule_in_force(session: Session, model: Any) -> str:
+    """Name of the policy that decides which call of `model` is next, which is made the session's if it says one."""
+    policy = getattr(model, "policy", None)
+    if policy is None:
+        return session.schedule or "batch"
+    if session.schedule is not None and session.schedule != policy.name:
+        model.use_policy(session.schedule)
+    return model.policy.name
 
 
 def _load(spec: Any) -> Any:
@@ -275,4 +291,5 @@ _DEFAULTS = {
     "cache": True, "journal": True, "store": ".thalweg",
     "concurrency": "2 x streams", "progress": "on a terminal", "human": "terminal or inbox",
     "labels": "join, where labels are in play", "sampler": "masked",
+    "schedule": "batch", "objective": "throughput",
 }  # fmt: skip

@@ -17,7 +17,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +25,13 @@ from typing import Any
 
 from thalweg.errors import DataError, StoreError
 from thalweg.program.flow import Flow
+from thalweg.program.foreseen import functions, known_inputs
+from thalweg.program.hints import hinted
 from thalweg.program.journal import Meter, Scope, inside
 from thalweg.program.learned import Learned
 from thalweg.program.output_columns import RESERVED, OutputColumns
-from thalweg.program.session import current, model_in_force, store_in_force, using
+from thalweg.program.row_order import MOST_CHARACTERS, WINDOW, plannable, row_order
+from thalweg.program.session import current, model_in_force, schedule_in_force, store_in_force, using
 from thalweg.program.tables import Column, Row, Table, TableWriter, cast, check_writable, open_table
 from thalweg.program.types import jsonable
 
@@ -125,25 +128,22 @@ class TableRun:
         return Plan(_name(self.program), model.name, rows, done, tuple(columns.columns), functions, run, status)
 
     def _function_plans(self, table: Table, wiring: dict[str, str], model: Any) -> Iterator[FunctionPlan]:
-        functions = self.program.learned() if isinstance(self.program, Flow) else {"": self.program}
         if not hasattr(model, "prompt_tokens"):
             return
-        for one in functions.values():
-            names = [entry.name for entry in one.signature.inputs]
+        for one in functions(self.program):
             counts, shared = [], 0
             for row in _first(table, LOOKED_AHEAD):
                 if row.values is None:
                     continue
-                # The inputs of an inner function are known when they are named as columns are, or when there is one.
-                known = {name: row.values.get(wiring.get(name, name)) for name in names}
-                if any(value is None for value in known.values()) and len(names) == 1 and len(wiring) == 1:
-                    known = {names[0]: row.values.get(next(iter(wiring.values())))}
-                if any(value is None for value in known.values()):
+                arguments = {name: row.values.get(column) for name, column in wiring.items()}
+                inputs = known_inputs(one, arguments)
+                if inputs is None:
                     break
-                request = one._request(known, self._session(), model)
+                request = one._request(inputs, self._session(), model)
                 counts.append(len(model.prompt_tokens(request)))
                 shared = len(model.tokenizer.encode(request.prefix, special=True))
             if not counts:
+                names = [entry.name for entry in one.signature.inputs]
                 request = one._request(dict.fromkeys(names, ""), self._session(), model)
                 counts, shared = [len(model.prompt_tokens(request))], len(model.prompt_tokens(request))
                 yield FunctionPlan(one.name, counts[0], shared, False)
@@ -190,7 +190,7 @@ class TableRun:
                 if watch is not None:
                     watch(progress)
 
-        def one_row(row: Row, digest: str) -> tuple[str | None, str | None]:
+        def one_row(row: Row, digest: str, rank: int) -> tuple[str | None, str | None]:
             if stop.is_set():
                 raise _Stopped
             scope = Scope(run, f"row {row.index}/", resuming, meter)
@@ -199,7 +199,7 @@ class TableRun:
             if error is None:
                 try:
                     arguments = self._arguments(row, wiring)
-                    with using(journal=True), inside(scope):
+                    with using(journal=True), inside(scope), hinted(app=run, rank=rank):
                         result = self.program(**arguments)
                     output = json.dumps(columns.pack(result, scope.tokens, scope.confidence))
                 except StoreError:
@@ -220,33 +220,57 @@ class TableRun:
         interrupted = False
         with TableWriter(self.output, columns.columns) as writer:
             pool = ThreadPoolExecutor(workers, thread_name_prefix="row")
-            waiting: deque[tuple[Row, Future[tuple[str | None, str | None]] | tuple[str | None, str | None]]] = deque()
+            waiting: deque[tuple[int, Future[tuple[str | None, str | None]]]] = deque()  # in the order they began
+            made: dict[int, tuple[Row, tuple[str | None, str | None] | None]] = {}  # those not written yet
+            written = begun = 0
 
             def take() -> None:
-                row, made = waiting.popleft()
-                output, error = made.result() if isinstance(made, Future) else made
-                try:
-                    writer.write([columns.unpack(row.values or {}, output, error)])
-                except DataError as problem:
-                    if problem.column is None:
-                        raise  # the file, not a cell
-                    progress.failed += error is None
-                    writer.write([columns.unpack({}, None, _describe(problem, row.index))])
+                number, future = waiting.popleft()
+                made[number] = made[number][0], future.result()
 
+            def write() -> None:
+                """Write the rows that are done and whose turn it is."""
+                nonlocal written
+                while written in made and made[written][1] is not None:
+                    row, (output, error) = made.pop(written)  # type: ignore[misc]
+                    written += 1
+                    try:
+                        writer.write([columns.unpack(row.values or {}, output, error)])
+                    except DataError as problem:
+                        if problem.column is None:
+                            raise  # the file, not a cell
+                        progress.failed += error is None
+                        writer.write([columns.unpack({}, None, _describe(problem, row.index))])
+
+            plans = plannable(model, schedule_in_force(session, model)) and session.labels is None
+            rows = enumerate(table)
             try:
-                for row in table:
-                    digest = _row_digest(row)
-                    known = store.row(run, row.index) if resuming else None
-                    if known is not None and known[0] == digest and not (retry_failed and known[2]):
-                        waiting.append((row, (known[1], known[2])))
-                        told(known[2] is not None, replayed=True)
-                    else:
+                while window := _window(rows, plans):
+                    new: list[tuple[int, Row, str]] = []
+                    for number, row in window:
+                        digest = _row_digest(row)
+                        known = store.row(run, row.index) if resuming else None
+                        if known is not None and known[0] == digest and not (retry_failed and known[2]):
+                            made[number] = row, (known[1], known[2])
+                            told(known[2] is not None, replayed=True)
+                        else:
+                            made[number] = row, None
+                            new.append((number, row, digest))
+                    order: Sequence[int] = range(len(new))
+                    if plans and len(new) > workers:
+                        order = row_order(self.program, [self._known(row, wiring) for _, row, _ in new], session, model)
+                    for index in order:
+                        number, row, digest = new[index]
+                        begun += 1
                         context = contextvars.copy_context()
-                        waiting.append((row, pool.submit(context.run, one_row, row, digest)))
-                    while len(waiting) >= 4 * workers or (waiting and _ready(waiting[0][1])):
-                        take()
+                        waiting.append((number, pool.submit(context.run, one_row, row, digest, begun if plans else -1)))
+                        while len(waiting) >= 4 * workers or (waiting and waiting[0][1].done()):
+                            take()
+                        write()
+                    write()
                 while waiting:
                     take()
+                    write()
             except KeyboardInterrupt:
                 interrupted = True
                 stop.set()
@@ -321,6 +345,13 @@ class TableRun:
             for name, column in wiring.items()
         }
 
+    def _known(self, row: Row, wiring: dict[str, str]) -> dict[str, Any] | None:
+        """What the program is called with in this row; nothing is known of a row that will fail."""
+        try:
+            return self._arguments(row, wiring) if row.error is None else {}
+        except Exception:
+            return {}
+
     def _identity(self, table: Table, model: Any) -> str:
         session = self._session()
         functions = self.program.learned().values() if isinstance(self.program, Flow) else [self.program]
@@ -351,8 +382,16 @@ def _count(table: Table, limit: int | None) -> int:
     return table.rows if limit is None else min(table.rows, limit)
 
 
-def _ready(made: Any) -> bool:
-    return not isinstance(made, Future) or made.done()
+def _window(rows: Iterator[tuple[int, Row]], plans: bool) -> list[tuple[int, Row]]:
+    """The next rows that are looked at together; one where their order stays."""
+    window: list[tuple[int, Row]] = []
+    size = 0
+    for number, row in rows:
+        window.append((number, row))
+        size += sum(len(value) for value in (row.values or {}).values() if isinstance(value, str))
+        if not plans or len(window) == WINDOW or size > MOST_CHARACTERS:
+            break
+    return window
 
 
 def _first(table: Table, count: int) -> Iterator[Row]:

@@ -2,13 +2,44 @@
 
 - `Engine`: continuous batching over one local scorer; every room above submits its calls here.
 - `Policy` (`policy.py`) and `policies/`: which waiting request is admitted next; one file each.
+- `plan_batch`, `plan_stream` (`plan.py`): the order of a whole workload before any of it runs (BatchLLM);
+  `prefix_groups.py` chooses what is shared, `radix_tree.py` is the one tree of prompts, `cache_simulation.py` counts
+  what an order would compute, `workload.py` and `standard_workloads.py` hold requests as data.
 
 There is one scheduler in the house: a new policy is a file in `policies/`, not a second loop. May import `decoding`
-and `models`.
+and `models`. Planning is imported when it is first used.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from thalweg.scheduling.engine import Counters, Engine, Finished, Snapshot
 from thalweg.scheduling.policies import POLICIES, policy_named
 from thalweg.scheduling.policy import Policy, Seat, Waiting
 
-__all__ = ["POLICIES", "Counters", "Engine", "Finished", "Policy", "Seat", "Snapshot", "Waiting", "policy_named"]
+if TYPE_CHECKING:
+    from thalweg.scheduling.plan import Group, Plan, plan_batch, plan_stream
+    from thalweg.scheduling.radix_tree import RadixTree
+    from thalweg.scheduling.workload import WorkloadRequest
+
+_LATER = {
+    "Group": "plan", "Plan": "plan", "plan_batch": "plan", "plan_stream": "plan",
+    "RadixTree": "radix_tree",
+    "WorkloadRequest": "workload",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+__all__ = [
+    "POLICIES", "Counters", "Engine", "Finished", "Group", "Plan", "Policy", "RadixTree", "Seat", "Snapshot", "Waiting",
+    "WorkloadRequest", "plan_batch", "plan_stream", "policy_named",
+]  # fmt: skip

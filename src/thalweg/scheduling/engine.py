@@ -29,6 +29,7 @@ from thalweg.scheduling.worker import Running, Worker
 
 SMALL = 400 * 2**20  # bytes of weights up to which one worker a core pays
 MOST_WORKERS = 4
+LONGEST_GUESS = 64  # tokens an answer is taken to have as long as none of its format was seen
 REMEMBERED = 256  # requests that ended last, for whoever watches
 
 
@@ -80,6 +81,8 @@ class Engine:
         policy: which waiting request is next: a name or an object (see `thalweg.scheduling.policies`).
     """
 
+    keeps_prefixes = True  # prompts that begin alike are cheaper together
+
     def __init__(self, scorer: Any, *, workers: int | None = None, policy: str | Policy = "batch") -> None:
         self.scorer = scorer
         self.name: str = scorer.name
@@ -94,6 +97,7 @@ class Engine:
         own: Capabilities = scorer.capabilities
         self.capabilities = replace(own, streams=own.streams * workers)
         self._policy = policy_named(policy) if isinstance(policy, str) else policy
+        self._lengths: dict[str, float] = {}  # format -> mean tokens of its answers so far
         self._fresh: list[Waiting] = []  # submitted, not handed to the policy yet
         self._numbers = itertools.count(1)
         self.cells: int = getattr(scorer, "cells", own.context * own.streams)  # tokens that a worker's cache holds
@@ -114,6 +118,7 @@ class Engine:
         """
         future: Future[Answer] = Future()
         waiting = Waiting(next(self._numbers), request, future, observe, constraint, time.perf_counter())
+        waiting.expected = self._expected(request)
         with self._wake:
             if self._closed:
                 raise ModelError(f"{self.name} is closed.", "Load the model again.")
@@ -300,9 +305,17 @@ class Engine:
         active = sum(bool(worker.running) for worker in self.workers)
         return max(1, self._cores // max(1, active))
 
+    def _expected(self, request: Request) -> int:
+        """Tokens the answer is likely to have: what is known, what answers of its format had, or its limit."""
+        known = request.hint.expected or self._lengths.get(request.format.digest, 0)
+        return int(known) or min(request.sampling.max_tokens, LONGEST_GUESS)
+
     def ended(
         self, waiting: Waiting, worker: int, admitted: float, answer: Answer | None, error: BaseException | None = None
     ) -> None:
+        if answer is not None:
+            kind, length = waiting.request.format.digest, answer.usage.output_tokens
+            self._lengths[kind] = self._lengths.get(kind, length) * 0.9 + length * 0.1
         reason = "" if error is None else f"{type(error).__name__}: {error}"
         self.finished.append(Finished(waiting, worker, admitted, time.perf_counter(), answer, reason))
 

@@ -25,6 +25,7 @@ class Waiting:
         number: counts the engine's requests.
         constraint: stands in for the one of the request's format.
         submitted: reading of `time.perf_counter`.
+        expected: tokens the answer is likely to have.
         prompt: token ids, where the policy asked for them (`Policy.reads_prompts`); else empty until it is admitted.
     """
 
@@ -34,12 +35,13 @@ class Waiting:
     observe: Observer | None = None
     constraint: Any = None
     submitted: float = 0.0
+    expected: int = 0
     prompt: list[int] = field(default_factory=list)
 
     @property
     def cells(self) -> int:
         """KV cells the request is expected to hold when it ends."""
-        return len(self.prompt) + (self.request.hint.expected or min(self.request.sampling.max_tokens, 64))
+        return len(self.prompt) + self.expected
 
 
 @dataclass(frozen=True)

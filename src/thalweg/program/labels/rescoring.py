@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thalweg.models.request import Answer
+from thalweg.program.hints import hinted
 from thalweg.program.labels.context import Context
 from thalweg.program.labels.label import Label
+from thalweg.program.labels.propagator import partition_of
 from thalweg.program.session import Session
 from thalweg.program.value import Value
 
@@ -108,7 +110,8 @@ class Rescoring:
         self.calls += 1
         self._waiting = True
         inputs = self.context.under(label)
-        return self.learned._submit(inputs, self.session, want=want, target=target, decode=decode)
+        with hinted(partition=partition_of(self.context.whole)):  # one call in all: its parts may share
+            return self.learned._submit(inputs, self.session, want=want, target=target, decode=decode)
 
     def _await(self, value: Value[Any]) -> Any:
         if self._waiting:

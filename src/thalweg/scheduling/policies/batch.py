@@ -48,7 +48,7 @@ class Batch:
             own = self._with(seat, waiting)
             others = max((self._with(other, waiting) for other in seats if other is not seat), default=0)
             hint = waiting.request.hint
-            key = (hint.objective == "latency", own - others, -hint.rank, hint.expected, -waiting.number)
+            key = (hint.objective == "latency", own - others, -hint.rank, waiting.expected, -waiting.number)
             if (best is None or key > best) and fits(waiting, seat, shared=own):
                 best, found = key, waiting
         return found
