@@ -25,17 +25,15 @@ from typing import Any
 
 from thalweg.errors import DataError, StoreError
 from thalweg.program.flow import Flow
-from thalweg.program.foreseen import functions, known_inputs
 from thalweg.program.hints import hinted
 from thalweg.program.journal import Meter, Scope, inside
 from thalweg.program.learned import Learned
 from thalweg.program.output_columns import RESERVED, OutputColumns
 from thalweg.program.row_order import MOST_CHARACTERS, WINDOW, plannable, row_order
 from thalweg.program.session import current, model_in_force, schedule_in_force, store_in_force, using
-from thalweg.program.tables import Column, Row, Table, TableWriter, cast, check_writable, open_table
+from thalweg.program.table_plan import Plan, function_plans
+from thalweg.program.tables import Row, Table, TableWriter, cast, check_writable, open_table
 from thalweg.program.types import jsonable
-
-LOOKED_AHEAD = 200  # rows whose prompts a plan tokenises to estimate the rest
 
 
 @dataclass(frozen=True)
@@ -62,30 +60,6 @@ class Progress:
     replayed: int = 0
     started: float = field(default_factory=time.time)
     meter: Meter = field(default_factory=Meter)
-
-
-@dataclass(frozen=True)
-class FunctionPlan:
-    """Estimate for one learned function, tokens per call (means over the rows looked at)."""
-
-    name: str
-    prompt_tokens: float
-    shared_tokens: int
-    measured: bool  # prompts were tokenised from rows; otherwise only the fixed part is known
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run would do, before anything runs."""
-
-    program: str
-    model: str
-    rows: int | None
-    done: int
-    columns: tuple[Column, ...]
-    functions: tuple[FunctionPlan, ...]
-    run: str
-    status: str
 
 
 @dataclass(frozen=True)
@@ -123,32 +97,9 @@ class TableRun:
         counted = store.count_rows(run)
         if counted[0]:
             status, done = "resumes", counted[0]
-        functions = tuple(self._function_plans(table, wiring, model))
+        functions = tuple(function_plans(self.program, table, wiring, self._session(), model))
         rows = _count(table, self.limit)
         return Plan(_name(self.program), model.name, rows, done, tuple(columns.columns), functions, run, status)
-
-    def _function_plans(self, table: Table, wiring: dict[str, str], model: Any) -> Iterator[FunctionPlan]:
-        if not hasattr(model, "prompt_tokens"):
-            return
-        for one in functions(self.program):
-            counts, shared = [], 0
-            for row in _first(table, LOOKED_AHEAD):
-                if row.values is None:
-                    continue
-                arguments = {name: row.values.get(column) for name, column in wiring.items()}
-                inputs = known_inputs(one, arguments)
-                if inputs is None:
-                    break
-                request = one._request(inputs, self._session(), model)
-                counts.append(len(model.prompt_tokens(request)))
-                shared = len(model.tokenizer.encode(request.prefix, special=True))
-            if not counts:
-                names = [entry.name for entry in one.signature.inputs]
-                request = one._request(dict.fromkeys(names, ""), self._session(), model)
-                counts, shared = [len(model.prompt_tokens(request))], len(model.prompt_tokens(request))
-                yield FunctionPlan(one.name, counts[0], shared, False)
-            else:
-                yield FunctionPlan(one.name, sum(counts) / len(counts), shared, True)
 
     # -- the run ----------------------------------------------------------------------------------------------
 
@@ -392,13 +343,6 @@ def _window(rows: Iterator[tuple[int, Row]], plans: bool) -> list[tuple[int, Row
         if not plans or len(window) == WINDOW or size > MOST_CHARACTERS:
             break
     return window
-
-
-def _first(table: Table, count: int) -> Iterator[Row]:
-    for index, row in enumerate(table):
-        if index == count:
-            return
-        yield row
 
 
 def _describe(error: BaseException, row: int) -> str:
