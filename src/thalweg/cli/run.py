@@ -18,8 +18,10 @@ from thalweg.cli.target import load_program
 
 @click.command("run")
 @click.argument("target")
-@click.option("--input", "input_", required=True, help="CSV, TSV, JSONL, Parquet, or a directory of text files.")
-@click.option("--output", required=True, help="CSV, TSV, JSONL or Parquet; appears whole when the run is done.")
+@click.option("--input", "input_", required=True, help="CSV, TSV, JSONL, Parquet (path or URL), or a directory.")
+@click.option("--output", required=True, help="CSV, TSV, JSONL or Parquet (path or URL); appears whole in the end.")
+@click.option("--on", metavar="ray[:ADDRESS]", help="Run on a Ray cluster; without an address, on a local one.")
+@click.option("--replicas", type=click.IntRange(1), help="With --on: workers. Default one a node.")
 @click.option("--column", "columns", multiple=True, metavar="PARAM=COLUMN", help="Input column of a parameter.")
 @click.option(
     "--keep", default=None, help="Input columns to carry over, comma-separated; 'none' for none. Default all."
@@ -58,10 +60,11 @@ def command(target: str, input_: str, output: str, **options: Any) -> int:
     names = ("model", "concurrency", "cache", "overflow", "temperature", "seed", "decoder", "sampler", "store")
     said = {name: options[name] for name in names if options[name] is not None}
     keep = options["keep"]
+    place = _staged(input_, output, said)
     job = TableRun(
         program,
-        Path(input_),
-        Path(output),
+        place.input,
+        place.output,
         columns=dict(_pair(one) for one in options["columns"]),
         keep=None if keep is None else tuple(name for name in keep.split(",") if name and keep != "none"),
         limit=options["limit"],
@@ -77,7 +80,8 @@ def command(target: str, input_: str, output: str, **options: Any) -> int:
             return 0
         try:
             with _bar(program.name, options["progress"]) as watch, _interruptible():
-                summary = job.run(fresh=not options["resume"], retry_failed=options["retry_failed"], watch=watch)
+                runner = job if options["on"] is None else _on_cluster(job, options["on"], options["replicas"])
+                summary = runner.run(fresh=not options["resume"], retry_failed=options["retry_failed"], watch=watch)
         except Error:
             raise
         except Exception:  # the program's own, with --fail-fast: its author needs the traceback
@@ -88,12 +92,32 @@ def command(target: str, input_: str, output: str, **options: Any) -> int:
                 f"\nStopped after {summary.rows} rows; they are kept. The same command goes on from there.", err=True
             )
             return 130
-        _show_summary(summary)
+        place.publish()
+        _show_summary(summary, output)
     if options["evaluate"]:
         from thalweg.cli.evaluate import evaluate
 
-        evaluate(Path(output), options["evaluate"])
+        evaluate(place.output, options["evaluate"])
+    place.clear()
     return 0
+
+
+def _staged(input_: str, output: str, said: dict[str, Any]) -> Any:
+    """Local stand-ins of tables that are elsewhere."""
+    import thalweg as tw
+    from thalweg.program.session import current, store_in_force
+    from thalweg.program.tables.object_storage import Staged, is_url, staged
+
+    if not is_url(input_) and not is_url(output):
+        return Staged(Path(input_), Path(output))
+    with tw.using(**said):
+        return staged(input_, output, store_in_force(current()).folder)
+
+
+def _on_cluster(job: Any, on: str, replicas: int | None) -> Any:
+    from thalweg.program.distributed import RayTableRun
+
+    return RayTableRun(job, on, replicas)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -164,7 +188,7 @@ def _share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.0f} %" if whole else "0 %"
 
 
-def _show_summary(summary: Any) -> None:
+def _show_summary(summary: Any, output: str) -> None:
     meter = summary.meter
     seconds = max(summary.seconds, 1e-9)
     fresh = summary.rows - summary.replayed
@@ -175,7 +199,7 @@ def _show_summary(summary: Any) -> None:
         ("calls", f"{meter.calls}" + (f", {meter.reused} answered from cache or journal" if meter.reused else "")),
         ("prompt tokens", f"{meter.prompt_tokens}, {_share(meter.cached_tokens, meter.prompt_tokens)} reused"),
         ("output tokens", f"{meter.output_tokens}, {_share(meter.forced_tokens, meter.output_tokens)} not sampled"),
-        ("output", str(summary.output)),
+        ("output", output),
         ("journal", f"run {summary.run}; see `thalweg inspect --run {summary.run}`"),
     ]
     for name, text in lines:

@@ -17,7 +17,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,11 +29,11 @@ from thalweg.program.hints import hinted
 from thalweg.program.journal import Meter, Scope, inside
 from thalweg.program.learned import Learned
 from thalweg.program.output_columns import RESERVED, OutputColumns
-from thalweg.program.row_order import MOST_CHARACTERS, WINDOW, plannable, row_order
+from thalweg.program.row_order import plannable, row_order
 from thalweg.program.session import current, model_in_force, schedule_in_force, store_in_force, using
 from thalweg.program.table_plan import Plan, function_plans
+from thalweg.program.table_rows import count_rows, described, next_window, row_digest
 from thalweg.program.tables import Row, Table, TableWriter, cast, check_writable, open_table
-from thalweg.program.types import jsonable
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class TableRun:
         if counted[0]:
             status, done = "resumes", counted[0]
         functions = tuple(function_plans(self.program, table, wiring, self._session(), model))
-        rows = _count(table, self.limit)
+        rows = count_rows(table, self.limit)
         return Plan(_name(self.program), model.name, rows, done, tuple(columns.columns), functions, run, status)
 
     # -- the run ----------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class TableRun:
         info = {"input": str(self.input), "output": str(self.output), "model": model.identity}
         resuming = store.begin(run, _name(self.program), model.identity, info) is not None
         meter = Meter()
-        total = _count(table, self.limit) if watch is not None else table.rows
+        total = count_rows(table, self.limit) if watch is not None else table.rows
         progress = Progress(total, meter=meter)
         stop = threading.Event()
         started = time.time()
@@ -159,7 +159,7 @@ class TableRun:
                     error = problem
             if error is not None and stop.is_set():
                 raise _Stopped
-            text = _describe(error, row.index) if error is not None else None
+            text = described(error, row.index) if error is not None else None
             store.write_row(run, row.index, digest, output, text)
             told(text is not None)
             if error is not None and self.fail_fast:
@@ -191,15 +191,15 @@ class TableRun:
                         if problem.column is None:
                             raise  # the file, not a cell
                         progress.failed += error is None
-                        writer.write([columns.unpack({}, None, _describe(problem, row.index))])
+                        writer.write([columns.unpack({}, None, described(problem, row.index))])
 
             plans = plannable(model, schedule_in_force(session, model)) and session.labels is None
             rows = enumerate(table)
             try:
-                while window := _window(rows, plans):
+                while window := next_window(rows, plans):
                     new: list[tuple[int, Row, str]] = []
                     for number, row in window:
-                        digest = _row_digest(row)
+                        digest = row_digest(row)
                         known = store.row(run, row.index) if resuming else None
                         if known is not None and known[0] == digest and not (retry_failed and known[2]):
                             made[number] = row, (known[1], known[2])
@@ -324,37 +324,6 @@ class TableRun:
 
 class _Stopped(Exception):
     """The run is ending; this row is left for the next one."""
-
-
-def _count(table: Table, limit: int | None) -> int:
-    """Rows the run will have; text tables are read through once for it, which costs microseconds a row."""
-    if table.rows is None:
-        return sum(1 for _ in table)
-    return table.rows if limit is None else min(table.rows, limit)
-
-
-def _window(rows: Iterator[tuple[int, Row]], plans: bool) -> list[tuple[int, Row]]:
-    """The next rows that are looked at together; one where their order stays."""
-    window: list[tuple[int, Row]] = []
-    size = 0
-    for number, row in rows:
-        window.append((number, row))
-        size += sum(len(value) for value in (row.values or {}).values() if isinstance(value, str))
-        if not plans or len(window) == WINDOW or size > MOST_CHARACTERS:
-            break
-    return window
-
-
-def _describe(error: BaseException, row: int) -> str:
-    text = f"{type(error).__name__}: {error}"
-    if notes := getattr(error, "__notes__", None):
-        text += f" ({'; '.join(notes)})"
-    return text if f"row {row}" in text.lower() else f"row {row}: {text}"
-
-
-def _row_digest(row: Row) -> str:
-    text = json.dumps(jsonable(row.values)) if row.error is None else str(row.error)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def _name(program: Any) -> str:
