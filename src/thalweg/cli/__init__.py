@@ -1,4 +1,4 @@
-"""The command line: `thalweg run | ask | inspect | models | bench | doctor`; `runs | resume | ...` for durable runs.
+"""The command line: `thalweg run | serve | ask | ...`; `runs | resume | ...` for durable runs.
 
 Each command is a file of its own, imported when it is used, so that `thalweg --help` answers at once. Commands print
 results to standard output and everything else to standard error; errors of the library end with exit status 1 and
@@ -15,6 +15,7 @@ import click
 
 _COMMANDS = {
     "run": "map a program over a table",
+    "serve": "programs and a model over HTTP",
     "ask": "call one function or ask one question",
     "runs": "list durable runs",
     "resume": "go on with a durable run",

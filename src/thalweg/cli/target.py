@@ -19,8 +19,7 @@ def load_program(target: str) -> Any:
     place, _, name = target.rpartition(":")
     if not place:
         place, name = target, ""
-    module = _import(place)
-    programs = {key: one for key, one in vars(module).items() if isinstance(one, Flow | Learned)}
+    programs = _programs(place)
     if not name:
         flows = [key for key, one in programs.items() if isinstance(one, Flow)] or list(programs)
         if len(flows) != 1:
@@ -31,6 +30,21 @@ def load_program(target: str) -> Any:
         hint = f" Did you mean {near[0]}?" if near else ""
         raise click.UsageError(f"{place} has no flow or learned function {name!r}; it holds {_listed(programs)}.{hint}")
     return programs[name]
+
+
+def load_programs(target: str) -> dict[str, Any]:
+    """By name: the program that `target` names, or without a name all that the file defines."""
+    if target.endswith(".py") or ":" not in target:
+        programs = _programs(target)
+        if not programs:
+            raise click.UsageError(f"{target} defines no flow and no learned function.")
+        return programs
+    program = load_program(target)
+    return {program.name: program}
+
+
+def _programs(place: str) -> dict[str, Any]:
+    return {key: one for key, one in vars(_import(place)).items() if isinstance(one, Flow | Learned)}
 
 
 def _import(place: str) -> Any:

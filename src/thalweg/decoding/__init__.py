@@ -24,12 +24,15 @@ from thalweg.decoding.generate import generate
 from thalweg.decoding.longcontext import GemFilter
 from thalweg.decoding.pearl import Pearl
 from thalweg.decoding.speculate import Speculation, speculate
+from thalweg.decoding.stops import CONTINUATION, Stops, stoppable
 from thalweg.decoding.writing import Generated
+from thalweg.errors import UnsupportedByBackend
 from thalweg.models.request import Answer, Request, Usage
 
 __all__ = [
-    "Budget", "Choices", "Constraint", "Decoder", "Fragment", "GemFilter", "Generated", "Grammar", "GrammarAligned",
-    "Guesses", "Pearl", "constraint_for", "decoder_for", "distribution", "drive", "generate", "score", "speculate",
+    "Budget", "CONTINUATION", "Choices", "Constraint", "Decoder", "Fragment", "GemFilter", "Generated", "Grammar",
+    "GrammarAligned", "Guesses", "Pearl", "Stops", "constraint_for", "decoder_for", "distribution", "drive",
+    "generate", "score", "speculate",
 ]  # fmt: skip
 
 
@@ -52,6 +55,7 @@ def decoder_for(
         guesses: a drafter at work on this answer, with its budget; None writes one token a pass.
     """
     last = prompt[-1]
+    stops = _checked(request, tokenizer)
     if isinstance(request, Driven):
         return (yield from request.decode(last, tokenizer, room))
     constraint = constraint or constraint_for(request.format, tokenizer)
@@ -71,7 +75,7 @@ def decoder_for(
         nonlocal written
         assert observe is not None
         written += characters.decode(b"".join(tokenizer.pieces[token] for token in tokens))
-        observe(written)
+        observe(stops.settled(written) if stops else written)
 
     if request.sampling.sampler != "masked":
         return (yield from aligned_answer(
@@ -82,6 +86,8 @@ def decoder_for(
         "limit": min(request.sampling.max_tokens, room),
         "reserve": request.reserve,
         "observe": tell if observe else None,
+        "stops": stops,
+        "logprobs": request.logprobs,
     }
     counts = Speculation()
     if guesses is None:
@@ -97,6 +103,8 @@ def decoder_for(
             **settings,
         )
     text = tokenizer.decode(made.tokens)
+    if made.cut >= 0:
+        text = b"".join(tokenizer.pieces[token] for token in made.tokens)[: made.cut].decode(errors="replace")
     usage = Usage(
         output_tokens=len(made.tokens),
         forced_tokens=made.forced,
@@ -104,4 +112,31 @@ def decoder_for(
         accepted_tokens=counts.accepted,
         passes=counts.passes,
     )
-    return Answer(text, made.logprob, tuple(made.tokens), finish="closed" if made.closed else "complete", usage=usage)
+    finish = "closed" if made.closed else "complete"
+    return Answer(
+        text, made.logprob, tuple(made.tokens), finish=finish, usage=usage, token_logprobs=made.logprobs
+    )  # fmt: skip
+
+
+def _checked(request: Request, tokenizer: Any) -> Stops | None:
+    """The request's stop texts.
+
+    Raises:
+        UnsupportedByBackend: stop texts or log-probabilities of tokens where there are none.
+    """
+    plain = request.want == "value" and request.sampling.sampler == "masked" and not isinstance(request, Driven)
+    if request.logprobs >= 0 and not plain:
+        raise UnsupportedByBackend(
+            f"There are no log-probabilities of tokens for want={request.want!r} with the sampler "
+            f"{request.sampling.sampler!r}.",
+            'Use want="value" with sampler="masked", or leave out `logprobs`.',
+        )
+    if not request.stop:
+        return None
+    if not stoppable(request.format) or not plain:
+        raise UnsupportedByBackend(
+            f"Stop texts end free text that is drawn token by token; this request is for {request.format.kind!r} with "
+            f"want={request.want!r} and the sampler {request.sampling.sampler!r}.",
+            'Leave out `stop`, or ask for Format("text") with sampler="masked".',
+        )
+    return Stops(request.stop, tokenizer.pieces)

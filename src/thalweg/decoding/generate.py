@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from thalweg.decoding.constraints import Constraint
 from thalweg.decoding.fragment import Decoder, Fragment
+from thalweg.decoding.stops import Stops
 from thalweg.decoding.writing import Generated, Writing
 from thalweg.models.request import Sampling
 
@@ -26,6 +27,8 @@ def generate(
     limit: int,
     reserve: int,
     observe: Callable[[list[int]], None] | None = None,
+    stops: Stops | None = None,
+    logprobs: int = -1,
 ) -> Decoder[Generated]:
     """Decode behind a prompt whose last token, `last`, is not computed yet.
 
@@ -33,8 +36,10 @@ def generate(
         limit: most tokens of the answer.
         reserve: how many of them are kept for closing the value.
         observe: called with the new tokens after every step.
+        stops: texts that end the answer.
+        logprobs: how many of the likeliest tokens are kept at each drawn one; -1 keeps nothing.
     """
-    writing = Writing(constraint, sampling, limit=limit, reserve=reserve)
+    writing = Writing(constraint, sampling, limit=limit, reserve=reserve, stops=stops, logprobs=logprobs)
     new = writing.follow()
     pending = [last, *new]
     while True:

@@ -19,6 +19,7 @@ from thalweg.decoding.budget import Guesses
 from thalweg.decoding.constraints import Constraint
 from thalweg.decoding.drafters.draft import Draft, Verified
 from thalweg.decoding.fragment import Decoder, Fragment
+from thalweg.decoding.stops import Stops
 from thalweg.decoding.verifiers import speculative_sampling
 from thalweg.decoding.writing import Generated, Writing
 from thalweg.models.request import Sampling
@@ -53,11 +54,13 @@ def speculate(
     observe: Callable[[list[int]], None] | None = None,
     record: Callable[[Verified], None] | None = None,
     speculation: Speculation | None = None,
+    stops: Stops | None = None,
+    logprobs: int = -1,
 ) -> Decoder[Generated]:
     """Decode behind `prompt`, whose last token is not computed yet.
 
     Args:
-        limit, reserve, observe: as for `generate`.
+        limit, reserve, observe, stops, logprobs: as for `generate`.
         guesses: a drafter at work, and the budget that decides how many of its guesses a pass carries.
         lossless: ``distribution`` verifies by `speculative_sampling` where the drafter tells its `proposals`.
         record: called with every verified draft.
@@ -65,7 +68,7 @@ def speculate(
     """
     counts = speculation or Speculation()
     drafting, budget = guesses.drafting, guesses.budget
-    writing = Writing(constraint, sampling, limit=limit, reserve=reserve)
+    writing = Writing(constraint, sampling, limit=limit, reserve=reserve, stops=stops, logprobs=logprobs)
     new = writing.follow()
     known = [*prompt, *new]
     pending, commit = [prompt[-1], *new], -1

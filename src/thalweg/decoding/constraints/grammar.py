@@ -65,8 +65,9 @@ class Grammar:
         pieces: dict[bytes, int] = {}
         for token, piece in enumerate(tokenizer.pieces):
             pieces.setdefault(piece, token)
-        known = pieces.keys() if format.kind == "json" else ()
-        closers = _BRACKETS if format.kind == "lark" else _CLOSERS if format.kind == "json" else ()
+        within = format.kind == "json" or "%json" in format.grammar  # JSON as a part of another grammar
+        known = pieces.keys() if within else ()
+        closers = (_CLOSERS if within else ()) + (_BRACKETS if format.kind == "lark" else ())
         self.closers = [tokenizer.end] + [pieces[piece] for piece in closers if piece in pieces]
         self.string_closers = [tokenizer.end] + [pieces[piece] for piece in _STRING_CLOSERS if piece in known]
         self.letter = pieces.get(_LETTER, tokenizer.end)

@@ -88,10 +88,8 @@ def _write(writing: Writing, logits: Logits, proposal: Proposal | None) -> list[
     target[ids] = distribution(kept, sampling)
     token = accept_or_correct(target, proposal, lambda purpose: keyed_number(sampling.seed, position, purpose))
     top = float(kept.max())
-    writing.logprob += float(logits[token]) - top - float(np.log(np.exp(kept - top).sum(dtype=np.float64)))
-    writing.state.advance(token)
-    writing.out.append(token)
-    return [token, *writing.follow()]
+    logprob = float(logits[token]) - top - float(np.log(np.exp(kept - top).sum(dtype=np.float64)))
+    return writing.write(token, logprob, ids, kept)
 
 
 def accept_or_correct(target: Probabilities, proposal: Proposal, number: Callable[[str], float]) -> int:
