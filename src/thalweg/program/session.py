@@ -46,8 +46,9 @@ class Session:
         progress: show progress bars (default: when standard error is a terminal).
         human: who answers `tw.ask` and `tw.approve`: `Terminal()`, `Inbox()`, or a function from `Question` to an
             answer (default: the terminal where there is one, else the inbox).
-        schedule: which calls of a table go first: ``batch`` (default; what shares a beginning together), ``sorted``,
-            ``fcfs``. objective: ``throughput`` (default), or ``latency`` for calls somebody waits for.
+        schedule: which calls go first: ``batch`` (default; what shares a beginning together), ``sorted``, ``fcfs``, or
+            ``parrot`` (what somebody waits for). objective: ``throughput`` (default), or ``latency`` for calls
+            somebody waits for.
         labels: a `Propagator`, which finds the labels of learned calls; flows then run with labels (default: where
             labels are in play, with the join of what a call read).
     """
@@ -71,7 +72,7 @@ class Session:
     human: Any = None
     labels: Any = None
     sampler: Literal["masked", "aligned", "smc", "awrs"] | None = None
-    schedule: Literal["batch", "sorted", "fcfs"] | None = None
+    schedule: Literal["batch", "sorted", "fcfs", "parrot"] | None = None
     objective: Literal["throughput", "latency"] | None = None
 
     def over(self, below: Session) -> Session:
@@ -110,7 +111,7 @@ def settings(**said: Any) -> Session:
         "overflow": ("error", "truncate"), "mode": ("model", "python", "fallback"),
         "lossless": ("exact", "argmax", "distribution"),
         "sampler": ("masked", "aligned", "smc", "awrs"),
-        "schedule": ("batch", "sorted", "fcfs"),
+        "schedule": ("batch", "sorted", "fcfs", "parrot"),
         "objective": ("throughput", "latency"),
     }  # fmt: skip
     for name, options in checks.items():

@@ -19,7 +19,7 @@ from fastapi.staticfiles import StaticFiles
 
 from thalweg.errors import Error
 from thalweg.server import flows as flow_routes
-from thalweg.server import openai, ui
+from thalweg.server import graph_sessions, openai, ui
 from thalweg.server.limits import Limits
 from thalweg.server.metrics import Measured, Metrics
 from thalweg.server.problems import problem_response, refusal
@@ -57,6 +57,7 @@ def create_app(
     metrics = Metrics(service)
     app.include_router(flow_routes.router(service))
     app.include_router(openai.router(service))
+    app.include_router(graph_sessions.router(service))
     app.include_router(metrics.router())
     if service.settings.ui:
         app.include_router(ui.router(service))

@@ -22,6 +22,7 @@ STATUS: tuple[tuple[type[BaseException], int], ...] = (  # the first that fits
     (errors.ServerClosing, 503),
     (errors.TookTooLong, 504),
     (errors.DataError, 422),
+    (errors.GraphError, 422),
     (errors.ContextOverflow, 422),
     (errors.TypeNotSupported, 422),
     (errors.UnsatisfiableConstraint, 422),

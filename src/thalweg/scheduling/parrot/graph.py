@@ -226,7 +226,8 @@ def node_from_json(data: Any, place: str = "") -> Node:
         said = _fields(data, {"transform": str, **wanted}, wanted, place)
         return Transform(said["output"], kind, said[_SPEC[kind]], said.get("input", ""))
     allowed: dict[str, Any] = {
-        "template": str, "output": str, "system": str, "format": Mapping, "sampling": Mapping, "stop": list, "chat": bool,
+        "template": str, "output": str, "system": str, "format": Mapping, "sampling": Mapping, "stop": list,
+        "chat": bool,
     }  # fmt: skip
     said = _fields(data, allowed, {"template": str, "output": str}, place)
     if not all(isinstance(one, str) and one for one in said.get("stop", ())):

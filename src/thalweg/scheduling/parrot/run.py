@@ -169,11 +169,11 @@ class GraphRun:
 
     def _activate(self, node: Node) -> None:
         self._activated.add(node.output)
+        self._left[node.output] = sum(name not in self.values for name in node.inputs)
         failed = next((name for name in node.inputs if name in self.errors), None)
         if failed is not None:
             self._events.append(lambda: self._settle(node.output, error=_because(node.output, self.errors[failed])))
             return
-        self._left[node.output] = sum(name not in self.values for name in node.inputs)
         if not self._left[node.output]:
             self._events.append(lambda: self._start(node))
 

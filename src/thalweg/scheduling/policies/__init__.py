@@ -15,12 +15,13 @@ from collections.abc import Callable
 from thalweg.errors import ModelError
 from thalweg.scheduling.policies.batch import Batch
 from thalweg.scheduling.policies.fcfs import FCFS
+from thalweg.scheduling.policies.parrot import Parrot
 from thalweg.scheduling.policies.sorted import Sorted
 from thalweg.scheduling.policy import Policy
 
-__all__ = ["FCFS", "POLICIES", "Batch", "Sorted", "policy_named"]
+__all__ = ["FCFS", "POLICIES", "Batch", "Parrot", "Sorted", "policy_named"]
 
-POLICIES: dict[str, Callable[[], Policy]] = {"fcfs": FCFS, "sorted": Sorted, "batch": Batch}
+POLICIES: dict[str, Callable[[], Policy]] = {"fcfs": FCFS, "sorted": Sorted, "batch": Batch, "parrot": Parrot}
 
 
 def policy_named(name: str) -> Policy:

@@ -1,0 +1,101 @@
+"""A program sent as one graph: one round trip, the same values, and nobody sees another tenant's session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from serving import serving
+
+from thalweg.errors import EndpointError, GraphError
+from thalweg.models import Sampling, ScriptedModel
+from thalweg.scheduling.parrot.client import GraphSession
+from thalweg.server import Settings, create_app
+
+KEYS = (("one", "key-of-number-one"), ("two", "key-of-number-two"))
+
+
+def said(request: Any) -> str:
+    text = request.messages[-1].content
+    if "bad" in text:
+        raise LookupError("no such thing")
+    return f"[{text}]"
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    model = ScriptedModel(said, identity="said", max_concurrency=4)
+    with model, serving(create_app({}, model, Settings(api_keys=KEYS))) as url:
+        yield url
+
+
+def test_a_program_is_sent_once_and_runs_there(url: str) -> None:
+    sent = []
+
+    class Counting(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            sent.append(request.url.path)
+            return super().handle_request(request)
+
+    with GraphSession(url, api_key=KEYS[0][1], transport=Counting()) as session:
+        parts = [session.call("Part {{text}}", text=f"number {i}") for i in range(3)]
+        whole = session.call("Join " + " ".join("{{" + part + "}}" for part in parts))
+        first = session.transform("regex", "number [0-9]", whole)
+        assert session.get(whole) == "[Join [Part number 0] [Part number 1] [Part number 2]]"
+        assert len(sent) == 2  # the session, and everything else
+        assert session.gather([first, whole])[0] == "number 0"
+        later = session.call("After {{" + first + "}}", sampling=Sampling(max_tokens=5))
+        assert session.get(later, "throughput") == "[After number 0]"
+
+
+def test_what_fails_says_why_and_the_session_goes_on(url: str) -> None:
+    with GraphSession(url, api_key=KEYS[0][1]) as session:
+        bad = session.call("bad")
+        after = session.call("{{" + bad + "}}")
+        with pytest.raises(GraphError, match="no such thing"):
+            session.get(after)
+        with pytest.raises(GraphError, match="neither a call nor a value"):
+            session.get(session.call("{{nobody}}"))
+
+
+def test_a_session_is_its_tenants_and_ends_when_told(url: str) -> None:
+    def headers(i: int) -> dict[str, str]:
+        return {"Authorization": f"Bearer {KEYS[i][1]}"}
+
+    opened = httpx.post(f"{url}/v1/sessions", headers=headers(0))
+    assert opened.status_code == 201
+    place = f"{url}/v1/sessions/{opened.json()['session']}"
+    body = {"calls": [{"template": "hello", "output": "a"}], "get": [{"var": "a"}]}
+    assert httpx.post(f"{place}/graph", json=body, headers=headers(1)).status_code == 404
+    assert httpx.post(f"{place}/graph", json=body).status_code == 401
+    assert httpx.post(f"{place}/graph", json=body, headers=headers(0)).json()["states"]["a"] in ("running", "done")
+    found = httpx.get(f"{place}/variables/a", headers=headers(0))
+    assert found.json() == {"var": "a", "value": "[hello]"}
+    assert httpx.get(f"{place}/variables/b", headers=headers(0)).status_code == 422
+    wrong = httpx.post(f"{place}/graph", json={"calls": [{"template": "x"}]}, headers=headers(0))
+    assert wrong.status_code == 422 and "calls[0]" in wrong.json()["error"]["what"]
+    with httpx.stream("GET", f"{place}/variables/a", headers={**headers(0), "Accept": "text/event-stream"}) as stream:
+        events = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")]
+    assert events[-1] == {"event": "done", "value": "[hello]"}
+    assert httpx.delete(place, headers=headers(1)).status_code == 404
+    assert httpx.delete(place, headers=headers(0)).status_code == 204
+    assert httpx.get(f"{place}/variables/a", headers=headers(0)).status_code == 404
+
+
+def test_a_variable_of_the_real_model_is_streamed_while_it_is_written(model: Any) -> None:
+    with serving(create_app({}, model, Settings())) as url:
+        place = f"{url}/v1/sessions/{httpx.post(f'{url}/v1/sessions').json()['session']}"
+        call = {"template": "Tell me of a river.", "output": "a", "sampling": {"max_tokens": 24}}
+        assert httpx.post(f"{place}/graph", json={"calls": [call]}).status_code == 200
+        with httpx.stream("GET", f"{place}/variables/a", headers={"Accept": "text/event-stream"}, timeout=60) as stream:
+            events = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")]
+    text = "".join(event["text"] for event in events if event["event"] == "token")
+    assert events[-1]["value"] == text and len(events) > 5
+
+
+def test_a_server_that_is_not_there_is_said() -> None:
+    with GraphSession("http://127.0.0.1:9", timeout=2) as session, pytest.raises(EndpointError, match="did not answer"):
+        session.get(session.call("x"))
