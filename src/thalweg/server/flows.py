@@ -89,7 +89,7 @@ def _add(routes: APIRouter, service: Service, endpoint: Endpoint) -> None:
             return refusal(413, what, f"{place}/map", remedy="Send them in parts, or use `thalweg run` for tables.")
         said = read_settings(body.get("settings", {}))
         tenant, gate = service.tenant(http), asyncio.Semaphore(AHEAD * service.streams)
-        app = secrets.token_hex(6)
+        app = _run_name(endpoint)
 
         async def one(index: int, row: Any) -> dict[str, Any]:
             async with gate:
@@ -154,7 +154,7 @@ class _Run:
         watch: Any = None,
     ) -> None:  # fmt: skip
         self.service, self.endpoint = service, endpoint
-        self.model = ClientModel(service, tenant, app=app or secrets.token_hex(6), objective=objective, watch=watch)
+        self.model = ClientModel(service, tenant, app=app or _run_name(endpoint), objective=objective, watch=watch)
 
     def begin(self, arguments: dict[str, Any], said: Session) -> tw.Value[Any]:
         """Start it. What it raises before it runs comes from here."""
@@ -167,6 +167,10 @@ class _Run:
         """The JSON form of its result."""
         value: Any = self.begin(arguments, said)
         return self.endpoint.pack(await self.service.finish(value, abandon=self.model.cancel))
+
+
+def _run_name(endpoint: Endpoint) -> str:
+    return f"{endpoint.name} {secrets.token_hex(4)}"
 
 
 def _said(said: Session) -> dict[str, Any]:

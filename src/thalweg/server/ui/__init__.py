@@ -88,7 +88,7 @@ def audience(service: Any, request: Request) -> str | None:
     tenant = service.tenant(request)
     if not tenant:
         raise HTTPException(401, "Send one of the server's API keys.", {"WWW-Authenticate": "Bearer"})
-    return None if tenant in getattr(service.settings, "admins", ()) else tenant
+    return None if tenant in service.settings.admins else tenant
 
 
 def _found(live: Live, number: int, request: Request) -> Any:

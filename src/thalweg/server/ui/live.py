@@ -19,7 +19,7 @@ from thalweg.server.ui.words import gist, one_line, written
 INTERVAL = 0.2  # seconds between pictures
 SHOWN_WAITING, SHOWN_FINISHED = 200, 96  # calls; what is more is only counted
 SNIPPET, TAIL = 120, 200  # characters of a prompt, of an answer
-PAGE = "this page"  # the `Hint.app` of calls which the page itself makes
+PAGE = "page"  # the `Hint.app` of calls which the page itself makes
 
 
 @dataclass
@@ -56,6 +56,7 @@ class Live:
         self._running_since: dict[int, float] = {}  # when a call was first seen to write
         self._reading: dict[int, Waiting] = {}  # left the queue, not seen to write yet
         self._queued: dict[int, Waiting] = {}
+        self._looked = 0.0  # last time
 
     @property
     def watchable(self) -> bool:
@@ -156,8 +157,12 @@ class Live:
             n: one for n, one in self._reading.items() if not (n in running or n in ended or one.future.done())
         }
         self._queued = queued
-        for number in running:
-            self._running_since.setdefault(number, now)
+        if now - self._looked < 5 * INTERVAL:  # else it may have begun to write long ago
+            for number in running:
+                self._running_since.setdefault(number, now)
+        else:
+            self._running_since |= dict.fromkeys(running - self._running_since.keys(), 0.0)
+        self._looked = now
         alive = running | ended
         self._running_since = {n: at for n, at in self._running_since.items() if n in alive}
         for one in snapshot.finished:
@@ -209,8 +214,8 @@ class Live:
             "admitted": round(one.admitted, 3),
             "ended": round(one.ended, 3),
         }
-        if number in self._running_since:
-            made["opened"] = round(self._running_since[number], 3)
+        if opened := self._running_since.get(number):
+            made["opened"] = round(opened, 3)
         if one.answer is None:
             return made | {"error": one_line(one.error)[:TAIL]}
         usage = one.answer.usage
@@ -218,7 +223,7 @@ class Live:
             "prompt": usage.prompt_tokens,
             "cached": usage.cached_tokens,
             "written": usage.output_tokens,
-            "text": one_line(one.answer.text)[-TAIL:],
+            "text": one_line(one.answer.text)[:TAIL],
             "finish": one.answer.finish,
         }
 

@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 from thalweg.scheduling.radix_tree import RadixTree
 
-SHORTEST = 4  # tokens of a span
+SHORTEST = 8  # tokens of a span
 
 
 @dataclass(frozen=True)

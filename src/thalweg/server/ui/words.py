@@ -8,6 +8,8 @@ from typing import Any
 
 from thalweg.models.request import Format
 
+ROLES = frozenset(("system", "user", "assistant", "model", "tool"))
+
 
 @lru_cache(maxsize=4)
 def control_tokens(tokenizer: Any) -> dict[int, str]:
@@ -39,12 +41,18 @@ def gist(tokenizer: Any, tokens: Sequence[int], most: int) -> str:
     kept: list[int] = []
     for token in tokens[: most + 8]:
         if token in names:
-            if tokenizer.decode(kept).strip():
+            if one_line(_said(tokenizer.decode(kept))):
                 break
             kept = []
         else:
             kept.append(token)
-    return one_line(tokenizer.decode(kept))[:most]
+    return one_line(_said(tokenizer.decode(kept)))[:most]
+
+
+def _said(text: str) -> str:
+    """A turn without the name of who speaks."""
+    role, line, rest = text.partition("\n")
+    return rest if line and role in ROLES else text
 
 
 def one_line(text: str) -> str:

@@ -40,13 +40,19 @@ export function span(value) {
   return m ? `${m} min ${s % 60} s` : `${s} s`;
 }
 
-// A colour for each application, in the order in which they appear.
+// A colour for each application: the one its name falls on, or the next that is free, so that it stays the same from
+// one visit to the next.
 const hues = new Map();
 export function hue(app) {
-  if (!hues.has(app)) hues.set(app, hues.size % 8);
+  if (!hues.has(app)) {
+    const taken = new Set(hues.values());
+    let at = [...app].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 9973, 7) % 8;
+    for (let tries = 0; taken.has(at) && tries < 8; tries += 1) at = (at + 1) % 8;
+    hues.set(app, at);
+  }
   return hues.get(app);
 }
-export const appName = (call) => call.app || "requests";
+export const appName = (call) => (call.app || "requests").split(" ")[0]; // a run is named "PROGRAM run"
 
 export function copyButton(text) {
   const button = h("button", { type: "button", class: "tool copy" }, "Copy");
