@@ -22,8 +22,8 @@ from typing import Any
 
 import thalweg as tw
 from thalweg.eval.benches import batch_on_model as real
+from thalweg.eval.benches.llama_server import LlamaServer
 from thalweg.eval.benches.peers import run_peer
-from thalweg.eval.benches.table import _Server
 from thalweg.eval.benchmark import Benchmark, Figure
 from thalweg.models import Request, ScriptedModel, probe
 from thalweg.models.prepare import prepared
@@ -259,7 +259,7 @@ def _server(repeats: int, requests: int) -> Iterator[Figure]:
     def ours(system: str, text: str) -> None:
         model.submit(real.ask(model, system, text, tokens)).result(600)
 
-    with _Server(prepared("smollm2-135m")) as url, httpx.Client(timeout=600) as http:
+    with LlamaServer(prepared("smollm2-135m")) as url, httpx.Client(timeout=600) as http:
         if not url:
             yield Figure(NAME, "requests per second, against llama_cpp.server", 0.0, None, None, "1/s", 0, "not here")
             return

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,6 +21,7 @@ from typing import Any
 
 import thalweg as tw
 from thalweg.errors import Error
+from thalweg.eval.benches.llama_server import LlamaServer
 from thalweg.eval.benches.peers import run_peer
 from thalweg.eval.benches.samples import mails, slip
 from thalweg.eval.benchmark import Benchmark, Figure
@@ -67,7 +65,7 @@ def _run(rounds: int, ours: int, theirs: int) -> Sequence[Figure]:
         rates: dict[str, list[float]] = {"ours": [], "loop": [], "server": []}
         valid = {"loop": [0, 0], "server": [0, 0]}
         totals = [0, 0, 0, 0, 0.0]  # rows, prompt, cached, forced, sampled
-        with _Server(choice) as url:
+        with LlamaServer(choice) as url:
             for turn in range(rounds):
                 block = [rows[(turn * ours + i) % len(rows)] for i in range(ours)]  # nothing is cached between rounds
                 summary = _table(block)
@@ -183,55 +181,6 @@ def _plain_loop(choice: Any) -> Any:
         return made["choices"][0]["message"]["content"]
 
     return ask
-
-
-_SERVER = """
-import sys, llama_cpp, llama_cpp.llama_cpp as low
-flag, default = bool(int(sys.argv.pop())), low.llama_model_default_params
-def same():
-    settings = default()
-    settings.use_extra_bufts = flag
-    return settings
-low.llama_model_default_params = llama_cpp.llama_model_default_params = same
-from llama_cpp.server.__main__ import main
-main()
-"""
-
-
-class _Server:
-    """llama-cpp-python's own server on the same weights; gives its URL, or "" where it cannot run."""
-
-    def __init__(self, choice: Any) -> None:
-        self.choice = choice
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> str:
-        import httpx
-
-        with socket.socket() as probe_socket:
-            probe_socket.bind(("127.0.0.1", 0))
-            port = probe_socket.getsockname()[1]
-        threads = str(len(os.sched_getaffinity(0)))
-        command = [
-            sys.executable, "-c", _SERVER, "--model", str(self.choice.path), "--host", "127.0.0.1", "--port", str(port),
-            "--n_ctx", "2048", "--n_threads", threads, "--n_threads_batch", threads, str(int(self.choice.accelerate)),
-        ]  # fmt: skip
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        url = f"http://127.0.0.1:{port}/v1"
-        for _ in range(120):
-            if self.process.poll() is not None:
-                return ""
-            try:
-                httpx.get(f"{url}/models", timeout=2).raise_for_status()
-                return url
-            except httpx.HTTPError:
-                time.sleep(0.5)
-        return ""
-
-    def __exit__(self, *_: object) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
 
 
 def _post(url: str, messages: list[dict[str, str]], schema: dict[str, Any]) -> str:
