@@ -46,6 +46,12 @@ class ContextOverflow(ModelError):
 class EndpointError(ModelError):
     """A remote endpoint was unreachable, hung, refused, or answered what cannot be used."""
 
+    def __init__(self, what: str, remedy: str, *, fault: str = "server", retry_after: float | None = None) -> None:
+        """`fault` is ``server`` where another replica might do better, ``answer`` where what came was not acceptable;
+        `retry_after` the seconds after which the server wants to be asked again."""
+        super().__init__(what, remedy)
+        self.fault, self.retry_after = fault, retry_after
+
 
 class UnsupportedByBackend(ModelError):
     """The chosen model cannot do what was asked of it (see its `capabilities`)."""

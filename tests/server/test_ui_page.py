@@ -1,101 +1,243 @@
-"""The page in a real browser: what runs is shown while it runs, a click shows the whole call, nothing comes from
-elsewhere."""
+"""The page in headless Chromium, over the real model: running calls, the details of one, states, both colour schemes.
+
+Skipped where there is no Chromium: `apt-get install chromium`, `pip install playwright`.
+"""
 
 from __future__ import annotations
 
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
-from programs import FLOWS
 from serving import serving
 
-from thalweg.server import Settings, create_app
+from thalweg.models.request import Format, Hint, Message, Request, Sampling
+from thalweg.server import Service, Settings
+from thalweg.server.app import create_app
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-OPTIONS = [
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
+
+ARGUMENTS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+HEAD = "<|im_start|>system\nYou sort the mail of a shop that sells chairs and lamps.<|im_end|>\n<|im_start|>user\n"
+TAIL = "<|im_end|>\n<|im_start|>assistant\n"
+TEXT = Format("text", max_chars=400)
+EVIL = '<img src=x onerror="window.broken=1"><b>bold</b>'
+
+
+def asked(text: str, format: Format = TEXT, tokens: int = 24, **hint: Any) -> Request:
+    sampling = Sampling(max_tokens=tokens)
+    return Request((Message("user", text),), format, sampling, prefix=HEAD, suffix=text + TAIL, hint=Hint(**hint))
+
+
+@dataclass
+class Load:
+    """Calls that follow each other in several streams until `stop`."""
+
+    model: Any
+    stop: threading.Event
+
+    def run(self, stream: int) -> None:
+        while not self.stop.is_set():
+            app = ("triage", "reply")[stream % 2]
+            self.model.submit(asked(f"Lamp {stream} came broken.", tokens=60, app=app, group="mail")).result(60)
+
+
+@contextmanager
+def loaded(model: Any, streams: int = 4) -> Iterator[None]:
+    load = Load(model, threading.Event())
+    threads = [threading.Thread(target=load.run, args=(stream,)) for stream in range(streams)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        load.stop.set()
+        for thread in threads:
+            thread.join()
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
 
 
-def opened(browser: Any, url: str, **options: Any) -> tuple[Any, list[str]]:
-    page = browser.new_page(**options)
-    troubles: list[str] = []
+@pytest.fixture
+def troubles() -> Iterator[list[str]]:
+    """What the console complains of; must be empty at the end."""
+    found: list[str] = []
+    yield found
+    assert found == []
+
+
+def opened(browser: Any, url: str, troubles: list[str], *, width: int = 1440, height: int = 900, **more: Any) -> Any:
+    page = browser.new_context(viewport={"width": width, "height": height}, **more).new_page()
     page.on("console", lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None)
+    page.set_default_timeout(20_000)
     page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("request", lambda asked: troubles.append(asked.url) if not asked.url.startswith(url) else None)
-    page.goto(f"{url}/ui")
-    return page, troubles
+    page.goto(url + "/ui")
+    return page
+
+
+def wide(page: Any) -> int:
+    return page.evaluate("document.documentElement.scrollWidth")
+
+
+CONTRAST = """() => {
+  const light = (colour) => {
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const clear = (colour) => colour === "rgba(0, 0, 0, 0)" || colour === "transparent";
+  const poor = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.checkVisibility()) continue;
+    let below = element;
+    while (below && clear(getComputedStyle(below).backgroundColor)) below = below.parentElement;
+    const [a, b] = [getComputedStyle(element).color, getComputedStyle(below ?? document.body).backgroundColor].map(light);
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const name = element.className || element.tagName;
+    if (ratio < 4.5) poor.push(`${name}: ${ratio.toFixed(2)} ${element.textContent.slice(0, 20)}`);
+  }
+  return [...new Set(poor)];
+}"""
+
+
+UNNAMED = """[...document.querySelectorAll("button, input")].filter((one) => one.checkVisibility()
+  && !(one.ariaLabel || one.textContent.trim() || one.labels?.length)).length"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_watcher_sees_calls_run_and_one_of_them_whole(browser: Any, model: Any, scheme: str) -> None:
-    with serving(create_app(FLOWS, model, Settings(journal=False, cache=False))) as url:
-        page, troubles = opened(browser, url, viewport={"width": 1440, "height": 900}, color_scheme=scheme)
-        page.wait_for_selector('#status[data-state="live"]')
-        stop = threading.Event()
-
-        def ask(i: int) -> None:
-            while not stop.is_set():
-                httpx.post(f"{url}/flows/triage", json={"mail": f"Parcel {i} <b>is</b> late."}, timeout=60)
-
-        asking = [threading.Thread(target=ask, args=(i,)) for i in range(4)]
-        for one in asking:
-            one.start()
-        try:
-            page.wait_for_selector('.leaf[data-state="running"], .leaf[data-state="reading"]', timeout=30_000)
-            page.wait_for_selector('.leaf[data-state="done"] .call', timeout=30_000)
-            page.wait_for_selector(".row.span")
-            page.keyboard.press("Space")  # pause: the rows stay where they are
-            assert page.inner_text("#status") == "Paused"
-            page.locator('.leaf[data-state="done"] .call').first.click()
-            page.wait_for_selector('button.token[data-forced="no"]', timeout=60_000)
-        finally:
-            stop.set()
-            for one in asking:
-                one.join()
-        drawer = page.inner_text("#drawer")
-        assert "is valid under this schema" in drawer and "<b>is</b>" in drawer and '"type"' in drawer
-        page.locator('button.token[data-forced="no"]').first.focus()
-        page.wait_for_selector(".option.drawn")
-        assert "%" in page.inner_text(".alternatives")
-        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        brightness = sum(int(part) for part in ground.removeprefix("rgb(").rstrip(")").split(",")) / 3
-        assert (brightness > 128) == (scheme == "light")
+def test_a_running_batch_and_the_details_of_a_call(browser: Any, model: Any, troubles: list[str], scheme: str) -> None:
+    with serving(create_app(service=Service({}, model, Settings()))) as url:
+        with loaded(model):
+            page = opened(browser, url, troubles, color_scheme=scheme)
+            page.wait_for_selector(".row[data-state=running]")
+            page.wait_for_function("document.querySelectorAll('.app').length >= 2")
+            assert page.locator("#status").inner_text() == "Live"
+            assert page.locator(".node-head").first.is_visible()
+            assert page.evaluate("Number(document.querySelector('[data-name=running] .value').textContent) >= 1")
+            page.wait_for_selector(".row[data-state=done], .chip[data-state=done]")
+            assert wide(page) == 1440
+        page.locator(".row[data-state=done], .chip[data-state=done]").first.click()
+        page.wait_for_selector("[data-known=yes] button.token")
+        drawer = page.locator("#drawer")
+        assert "You sort the mail of a shop" in drawer.locator(".part[data-kind=shared]").first.inner_text()
+        assert "calls share this" in drawer.locator(".part-label").first.inner_text()
+        assert "free text of 1 to 400 characters" in drawer.inner_text()
+        page.locator("button.token").first.focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector(".alternatives .bars li[data-drawn=yes]")
+        assert "Token 2 of" in page.locator(".alternatives").inner_text()
+        dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 19, 20)"
+        assert dark == (scheme == "dark")
+        assert page.evaluate(CONTRAST) == []
         page.keyboard.press("Escape")
-        assert "Choose a call" in page.inner_text("#drawer")
-        for width in (375, 1440):
-            page.set_viewport_size({"width": width, "height": 812})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert not troubles
-        page.close()
+        assert not page.locator("#drawer .drawer-body > *").count()
+        page.context.close()
 
 
-def test_with_keys_the_page_asks_for_one_and_an_idle_server_says_how_to_begin(browser: Any, model: Any) -> None:
-    settings = Settings(api_keys=(("shop", "secret-of-the-shop"),), journal=False, cache=False)
-    with serving(create_app(FLOWS, model, settings)) as url:
-        page, _ = opened(browser, url)
+def test_a_narrow_screen_holds_all(browser: Any, model: Any, troubles: list[str]) -> None:
+    model.submit(asked("My chair is late.", app="narrow")).result(60)
+    with serving(create_app(service=Service({}, model, Settings()))) as url:
+        page = opened(browser, url, troubles, width=375, height=812, has_touch=True)
+        page.wait_for_selector(".chip")
+        assert wide(page) == 375
+        page.locator(".chip").first.tap()
+        page.wait_for_selector("[data-known=yes] button.token")
+        assert wide(page) == 375
+        box = page.locator("#drawer").bounding_box()
+        assert box["x"] == 0 and box["width"] == 375 and box["y"] + box["height"] <= 812
+        page.locator("#drawer .tool", has_text="Close").tap()
+        page.wait_for_selector("#drawer", state="hidden")
+        page.context.close()
+
+
+def test_pause_theme_and_keys(browser: Any, model: Any, troubles: list[str]) -> None:
+    model.submit(asked("My chair is late.", app="keys")).result(60)
+    with serving(create_app(service=Service({}, model, Settings()))) as url:
+        page = opened(browser, url, troubles, color_scheme="light", reduced_motion="reduce")
+        page.wait_for_selector(".chip")
+        page.keyboard.press("Space")
+        assert page.locator("#status").inner_text() == "Paused"
+        before = page.locator("[data-name=finished] .value").inner_text()
+        model.submit(asked("My lamp is late.", app="keys")).result(60)
+        assert page.locator("[data-name=finished] .value").inner_text() == before
+        page.locator("#pause").click()
+        page.wait_for_function(f"document.querySelector('[data-name=finished] .value').textContent !== '{before}'")
+        page.locator("#theme").click()
+        page.locator("#theme").click()
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        page.reload()
+        page.wait_for_selector(".chip")
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        page.locator(".node-head").first.focus()
+        page.keyboard.press("ArrowLeft")
+        assert page.locator(".node-head").first.get_attribute("aria-expanded") == "false"
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate("document.activeElement.matches('.row, .chip, .node-head:not(:first-child)')")
+        assert page.evaluate(UNNAMED) == 0
+        page.context.close()
+
+
+def test_what_a_prompt_holds_is_text(browser: Any, model: Any, troubles: list[str]) -> None:
+    choice = Format("choices", choices=("<i>one</i>", "<i>two</i>"))
+    model.submit(asked(EVIL, choice, app="<b>evil</b>")).result(60)
+    number = model.snapshot().finished[-1].waiting.number
+    with serving(create_app(service=Service({}, model, Settings()))) as url:
+        page = opened(browser, url, troubles)
+        page.locator(f"[data-call='{number}']").first.click()
+        page.wait_for_selector("[data-known=yes] button.token")
+        assert EVIL in page.locator(".prompt").inner_text()
+        assert page.locator(".choices code").all_inner_texts() == list(choice.choices)
+        assert page.locator("main img, main b:not(.times b), main i i").count() == 0
+        assert page.evaluate("window.broken") is None
+        page.context.close()
+
+
+def test_an_unused_server_says_how_to_begin(browser: Any, troubles: list[str]) -> None:
+    from thalweg.models import ScriptedModel
+
+    with serving(create_app(service=Service({}, ScriptedModel(lambda request: "x"), Settings()))) as url:
+        page = opened(browser, url, troubles)
+        page.wait_for_selector("#empty pre")
+        assert page.locator("#empty pre").inner_text().startswith(f"curl {url}/v1/chat/completions")
+        assert "cannot be watched" in page.locator("#facts").inner_text()
+        page.context.close()
+
+
+def test_a_key_is_asked_for_and_a_lost_line_comes_back(browser: Any, model: Any) -> None:
+    settings = Settings(api_keys=(("ann", "key-of-ann"), ("bob", "key-of-bob")))
+    service = Service({}, model, settings)
+    model.submit(asked("Ann's lamp.", app="ann", partition="ann")).result(60)
+    with serving(create_app(service=service)) as url:
+        page = opened(browser, url, [])
         page.wait_for_selector("#ask-key[open]")
-        page.fill("#key", "wrong-wrong-wrong")
-        page.click("#key-form button")
+        page.fill("#key", "key-of-nobody")
+        page.keyboard.press("Enter")
         page.wait_for_selector("#key-wrong:not([hidden])")
-        page.fill("#key", "secret-of-the-shop")
-        page.click("#key-form button")
-        page.wait_for_selector('#status[data-state="live"]')
-        assert f"curl {url}/v1/chat/completions" in page.inner_text("#empty")
-        page.close()
+        page.fill("#key", "key-of-ann")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".chip")
+        assert page.locator("#apps").inner_text() == "ann"
+        service.draining = True  # nothing is under way: the line ends, and the page tries again
+        page.wait_for_selector("#status[data-state=offline]")
+        service.draining = False
+        page.wait_for_selector("#status[data-state=live]")
+        page.context.close()

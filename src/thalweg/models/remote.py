@@ -141,6 +141,7 @@ class RemoteModel:
                     f"{self.name} gave {call.repairs + 1} invalid answer(s); the last one "
                     f"{self._server.clean(reason)}. It begins {self._beginning(completion)}.",
                     "Use a stronger model or a server with structured output, or make the type or the task simpler.",
+                    fault="answer",
                 )
             call.repairs += 1
             messages = wire.repaired(messages, completion.text, reason, request.format)

@@ -108,7 +108,7 @@ class Endpoint:
                 failure = f"failed ({type(error).__name__}: {self.clean(str(error))})"
             delay = max(retry_delay(attempt, self.timeout), asked_to_wait or 0.0)
             if attempt > self.retries:
-                raise self._failed(failure, call)
+                raise self._failed(failure, call, asked_to_wait)
             if time.monotonic() + delay >= call.deadline:
                 raise self._failed(f"{failure}; waiting another {delay:.2g} s would pass the deadline", call)
             if asked_to_wait:
@@ -160,10 +160,11 @@ class Endpoint:
             return RejectedError(said, EndpointError(what, "Correct the request or the server's settings."))
         return EndpointError(what, "Correct the request or the server's settings.")
 
-    def _failed(self, failure: str, call: Call) -> EndpointError:
+    def _failed(self, failure: str, call: Call, retry_after: float | None = None) -> EndpointError:
         return EndpointError(
             f"POST {self.url}/chat/completions {failure} ({call.attempts} attempt(s), model {self.model!r}).",
             "Check that the server is up and reachable at base_url; raise timeout or retries if it is slow.",
+            retry_after=retry_after,
         )
 
     def closed(self) -> ModelError:

@@ -220,15 +220,25 @@ def _load(spec: Any) -> Any:
                 f"{spec!r} is not a model.", 'Give a name such as "smollm2-135m", a .gguf path, or a model object.'
             )
         if spec not in _models:
-            from thalweg.models import load
-
-            model = load(spec)
+            model = _opened(spec)
             if _is_scorer(model):
                 from thalweg.scheduling import Engine
 
                 model = Engine(model)
             _models[spec] = model
         return _models[spec]
+
+
+def _opened(spec: str) -> Any:
+    if "," in spec and spec.startswith("openai:"):
+        from thalweg.scheduling.replicas import Replicas, replicas_of
+
+        found = replicas_of(spec)
+        if found is not None:
+            return Replicas(*found)
+    from thalweg.models import load
+
+    return load(spec)
 
 
 def _is_scorer(model: Any) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from thalweg.models.request import Hint, Request
 from thalweg.scheduling import Finished, Snapshot, Waiting
+from thalweg.scheduling.worker import Running
 from thalweg.server.ui.shared_prefixes import Span, shared_prefixes
 from thalweg.server.ui.words import gist, one_line, written
 
@@ -57,6 +58,7 @@ class Live:
         self._reading: dict[int, Waiting] = {}  # left the queue, not seen to write yet
         self._queued: dict[int, Waiting] = {}
         self._looked = 0.0  # last time
+        self._seated: dict[int, tuple[int, Running]] = {}  # with their workers
 
     @property
     def watchable(self) -> bool:
@@ -80,6 +82,7 @@ class Live:
         snapshot: Snapshot = self.service.model.snapshot()
         calls: list[Any] = [*reversed(snapshot.finished)]
         calls += [one for worker in snapshot.running for one in worker]
+        calls += [one for _, one in self._seated.values()]
         for one in [*calls, *snapshot.waiting, *self._reading.values()]:
             waiting = one if isinstance(one, Waiting) else one.waiting
             if waiting.number == number and sees(tenant, waiting.request.hint):
@@ -109,8 +112,7 @@ class Live:
         }
         waiting = [one for one in snapshot.waiting if sees(tenant, one.request.hint) and not one.future.cancelled()]
         reading = [one for one in self._reading.values() if sees(tenant, one.request.hint)]
-        running = [(w, one) for w, row in enumerate(snapshot.running) for one in row]
-        running = [(w, one) for w, one in running if sees(tenant, one.waiting.request.hint)]
+        running = [(w, one) for w, one in self._seated.values() if sees(tenant, one.waiting.request.hint)]
         finished = [one for one in snapshot.finished if sees(tenant, one.waiting.request.hint)]
 
         totals = self._sum(tenant, snapshot, running)
@@ -129,7 +131,8 @@ class Live:
                 calls[one.number] = call(one, "reading" if one.number in self._reading else "waiting")
                 prompts[one.number] = one.prompt
         partitions = {number: made["tenant"] for number, made in calls.items()}
-        spans, deepest = shared_prefixes({n: p for n, p in prompts.items() if len(p)}, partitions)
+        read = {n: p for n, p in prompts.items() if len(p) and calls[n]["app"] != PAGE}
+        spans, deepest = shared_prefixes(read, partitions)
         ends = {span.id: span.end for span in spans}
         for number, made in calls.items():
             made["span"] = deepest.get(number, "")
@@ -151,7 +154,13 @@ class Live:
         now = time.perf_counter()
         ended = {one.waiting.number for one in snapshot.finished}
         queued = {one.number: one for one in snapshot.waiting}
-        running = {one.waiting.number for row in snapshot.running for one in row}
+        # A worker hands its calls round between two turns: one that is not there for a moment has not gone.
+        self._seated = {
+            n: (w, one) for n, (w, one) in self._seated.items() if n not in ended and not one.waiting.future.done()
+        }
+        self._seated |= {one.waiting.number: (w, one) for w, row in enumerate(snapshot.running) for one in row}
+        running = self._seated.keys() - ended
+        self._seated = {n: self._seated[n] for n in sorted(running)}
         self._reading |= {n: one for n, one in self._queued.items() if n not in queued}
         self._reading = {
             n: one for n, one in self._reading.items() if not (n in running or n in ended or one.future.done())
@@ -170,7 +179,7 @@ class Live:
                 self._totals.setdefault(one.waiting.request.hint.partition, Totals()).add(one)
         self._counted = ended
 
-    def _sum(self, tenant: str | None, snapshot: Snapshot, running: Iterable[tuple[int, Any]]) -> dict[str, Any]:
+    def _sum(self, tenant: str | None, snapshot: Snapshot, running: Iterable[tuple[int, Running]]) -> dict[str, Any]:
         mine = Totals()
         for partition, sums in self._totals.items():
             if sees(tenant, Hint(partition=partition)):
@@ -194,7 +203,7 @@ class Live:
 
     # -- calls and spans --------------------------------------------------------------------------------------
 
-    def _running(self, worker: int, one: Any) -> dict[str, Any]:
+    def _running(self, worker: int, one: Running) -> dict[str, Any]:
         tokens = list(one.prefix.tokens)[len(one.prompt) :]
         text = written(self.service.model.tokenizer, tokens, control=False)
         return call(one.waiting, "running") | {

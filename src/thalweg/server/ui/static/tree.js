@@ -4,6 +4,7 @@
 import { appName, count, h, hue, id, say, set } from "./dom.js";
 
 const CHIPS = 14; // of one kind on one node
+const PAGE = "page"; // the application of the calls that this page makes
 const LINGERS = 12; // seconds that a surplus slot keeps the answer of a call that has ended
 const active = (call) => call && (call.state === "running" || call.state === "reading");
 
@@ -82,7 +83,6 @@ export function makeTree({ select }) {
 
   function showChips(line, calls, total, newestFirst, selected) {
     line.line.hidden = !total;
-    if (!total) return;
     const shown = newestFirst ? calls.slice(-CHIPS).reverse() : calls.slice(0, CHIPS);
     while (line.buttons.length > shown.length) line.buttons.pop().remove();
     shown.forEach((call, i) => {
@@ -150,6 +150,7 @@ export function makeTree({ select }) {
   return function show(picture, clock, selected) {
     const bySpan = new Map();
     for (const call of Object.values(picture.calls)) {
+      if (call.app === PAGE) continue; // asked by a reader, not by a program; the lanes show it
       if (!bySpan.has(call.span)) bySpan.set(call.span, []);
       bySpan.get(call.span).push(call);
     }
