@@ -45,7 +45,7 @@ def test_a_program_is_sent_once_and_runs_there(url: str) -> None:
         whole = session.call("Join " + " ".join("{{" + part + "}}" for part in parts))
         first = session.transform("regex", "number [0-9]", whole)
         assert session.get(whole) == "[Join [Part number 0] [Part number 1] [Part number 2]]"
-        assert len(sent) == 2  # the session, and everything else
+        assert sent == ["/v1/sessions"]  # the session and everything in it
         assert session.gather([first, whole])[0] == "number 0"
         later = session.call("After {{" + first + "}}", sampling=Sampling(max_tokens=5))
         assert session.get(later, "throughput") == "[After number 0]"
@@ -57,6 +57,8 @@ def test_what_fails_says_why_and_the_session_goes_on(url: str) -> None:
         after = session.call("{{" + bad + "}}")
         with pytest.raises(GraphError, match="no such thing"):
             session.get(after)
+        with pytest.raises(GraphError, match="no such thing"):
+            session.get(bad)
         with pytest.raises(GraphError, match="neither a call nor a value"):
             session.get(session.call("{{nobody}}"))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thalweg.models.request import Format, Hint, Message, Request, Sampling
@@ -102,6 +102,7 @@ def merged(target: Any, patch: Any) -> Any:
     return made
 
 
+@settings(max_examples=50, deadline=None)
 @given(objects, objects)
 def test_a_difference_makes_the_new_object_of_the_old(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert merged(old, merge_patch(old, new)) == new
@@ -206,10 +207,10 @@ def over_http(service: Service, key: str, *paths: str) -> list[httpx.Response]:
 
 
 def test_a_tenant_sees_its_own_calls_alone(model: Any) -> None:
-    settings = Settings(
+    limits = Settings(
         api_keys=(("ann", "key-of-ann"), ("bob", "key-of-bob"), ("root", "key-of-root")), admins=("root",)
     )
-    service = Service({}, model, settings)
+    service = Service({}, model, limits)
     model.submit(asked("Ann's secret order never came.", partition="ann")).result(60)
     number = model.snapshot().finished[-1].waiting.number
     path = f"/ui/call/{number}"

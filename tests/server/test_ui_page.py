@@ -81,13 +81,22 @@ def troubles() -> Iterator[list[str]]:
     assert found == []
 
 
-def opened(browser: Any, url: str, troubles: list[str], *, width: int = 1440, height: int = 900, **more: Any) -> Any:
-    page = browser.new_context(viewport={"width": width, "height": height}, **more).new_page()
+@contextmanager
+def served(
+    browser: Any, service: Service, troubles: list[str], *, width: int = 1440, height: int = 900, **more: Any
+) -> Iterator[Any]:
+    """The page over `service`; what is wrong in its console goes to `troubles`."""
+    context = browser.new_context(viewport={"width": width, "height": height}, **more)
+    page = context.new_page()
     page.on("console", lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None)
     page.set_default_timeout(20_000)
     page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.goto(url + "/ui")
-    return page
+    with serving(create_app(service=service)) as url:
+        try:
+            page.goto(url + "/ui")
+            yield page
+        finally:  # before the server stops: it waits for its streams to end
+            context.close()
 
 
 def wide(page: Any) -> int:
@@ -109,7 +118,8 @@ CONTRAST = """() => {
     if (!own || !element.checkVisibility()) continue;
     let below = element;
     while (below && clear(getComputedStyle(below).backgroundColor)) below = below.parentElement;
-    const [a, b] = [getComputedStyle(element).color, getComputedStyle(below ?? document.body).backgroundColor].map(light);
+    const ground = getComputedStyle(below ?? document.body).backgroundColor;
+    const [a, b] = [light(getComputedStyle(element).color), light(ground)];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     const name = element.className || element.tagName;
     if (ratio < 4.5) poor.push(`${name}: ${ratio.toFixed(2)} ${element.textContent.slice(0, 20)}`);
@@ -124,11 +134,10 @@ UNNAMED = """[...document.querySelectorAll("button, input")].filter((one) => one
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_running_batch_and_the_details_of_a_call(browser: Any, model: Any, troubles: list[str], scheme: str) -> None:
-    with serving(create_app(service=Service({}, model, Settings()))) as url:
+    with served(browser, Service({}, model, Settings()), troubles, color_scheme=scheme) as page:
         with loaded(model):
-            page = opened(browser, url, troubles, color_scheme=scheme)
             page.wait_for_selector(".row[data-state=running]")
-            page.wait_for_function("document.querySelectorAll('.app').length >= 2")
+            page.locator(".app").nth(1).wait_for()
             assert page.locator("#status").inner_text() == "Live"
             assert page.locator(".node-head").first.is_visible()
             assert page.evaluate("Number(document.querySelector('[data-name=running] .value').textContent) >= 1")
@@ -149,13 +158,11 @@ def test_a_running_batch_and_the_details_of_a_call(browser: Any, model: Any, tro
         assert page.evaluate(CONTRAST) == []
         page.keyboard.press("Escape")
         assert not page.locator("#drawer .drawer-body > *").count()
-        page.context.close()
 
 
 def test_a_narrow_screen_holds_all(browser: Any, model: Any, troubles: list[str]) -> None:
     model.submit(asked("My chair is late.", app="narrow")).result(60)
-    with serving(create_app(service=Service({}, model, Settings()))) as url:
-        page = opened(browser, url, troubles, width=375, height=812, has_touch=True)
+    with served(browser, Service({}, model, Settings()), troubles, width=375, height=812, has_touch=True) as page:
         page.wait_for_selector(".chip")
         assert wide(page) == 375
         page.locator(".chip").first.tap()
@@ -165,13 +172,13 @@ def test_a_narrow_screen_holds_all(browser: Any, model: Any, troubles: list[str]
         assert box["x"] == 0 and box["width"] == 375 and box["y"] + box["height"] <= 812
         page.locator("#drawer .tool", has_text="Close").tap()
         page.wait_for_selector("#drawer", state="hidden")
-        page.context.close()
 
 
 def test_pause_theme_and_keys(browser: Any, model: Any, troubles: list[str]) -> None:
     model.submit(asked("My chair is late.", app="keys")).result(60)
-    with serving(create_app(service=Service({}, model, Settings()))) as url:
-        page = opened(browser, url, troubles, color_scheme="light", reduced_motion="reduce")
+    with served(
+        browser, Service({}, model, Settings()), troubles, color_scheme="light", reduced_motion="reduce"
+    ) as page:
         page.wait_for_selector(".chip")
         page.keyboard.press("Space")
         assert page.locator("#status").inner_text() == "Paused"
@@ -179,7 +186,7 @@ def test_pause_theme_and_keys(browser: Any, model: Any, troubles: list[str]) -> 
         model.submit(asked("My lamp is late.", app="keys")).result(60)
         assert page.locator("[data-name=finished] .value").inner_text() == before
         page.locator("#pause").click()
-        page.wait_for_function(f"document.querySelector('[data-name=finished] .value').textContent !== '{before}'")
+        playwright.expect(page.locator("[data-name=finished] .value")).not_to_have_text(before)
         page.locator("#theme").click()
         page.locator("#theme").click()
         assert page.evaluate("document.documentElement.dataset.theme") == "dark"
@@ -193,41 +200,39 @@ def test_pause_theme_and_keys(browser: Any, model: Any, troubles: list[str]) -> 
         page.keyboard.press("ArrowDown")
         assert page.evaluate("document.activeElement.matches('.row, .chip, .node-head:not(:first-child)')")
         assert page.evaluate(UNNAMED) == 0
-        page.context.close()
 
 
 def test_what_a_prompt_holds_is_text(browser: Any, model: Any, troubles: list[str]) -> None:
     choice = Format("choices", choices=("<i>one</i>", "<i>two</i>"))
     model.submit(asked(EVIL, choice, app="<b>evil</b>")).result(60)
     number = model.snapshot().finished[-1].waiting.number
-    with serving(create_app(service=Service({}, model, Settings()))) as url:
-        page = opened(browser, url, troubles)
+    with served(browser, Service({}, model, Settings()), troubles) as page:
         page.locator(f"[data-call='{number}']").first.click()
         page.wait_for_selector("[data-known=yes] button.token")
         assert EVIL in page.locator(".prompt").inner_text()
         assert page.locator(".choices code").all_inner_texts() == list(choice.choices)
         assert page.locator("main img, main b:not(.times b), main i i").count() == 0
         assert page.evaluate("window.broken") is None
-        page.context.close()
 
 
 def test_an_unused_server_says_how_to_begin(browser: Any, troubles: list[str]) -> None:
     from thalweg.models import ScriptedModel
 
-    with serving(create_app(service=Service({}, ScriptedModel(lambda request: "x"), Settings()))) as url:
-        page = opened(browser, url, troubles)
+    with served(browser, Service({}, ScriptedModel(lambda request: "x"), Settings()), troubles) as page:
         page.wait_for_selector("#empty pre")
-        assert page.locator("#empty pre").inner_text().startswith(f"curl {url}/v1/chat/completions")
+        assert (
+            page.locator("#empty pre")
+            .inner_text()
+            .startswith(f"curl {page.url.removesuffix('/ui')}/v1/chat/completions")
+        )
         assert "cannot be watched" in page.locator("#facts").inner_text()
-        page.context.close()
 
 
 def test_a_key_is_asked_for_and_a_lost_line_comes_back(browser: Any, model: Any) -> None:
     settings = Settings(api_keys=(("ann", "key-of-ann"), ("bob", "key-of-bob")))
     service = Service({}, model, settings)
     model.submit(asked("Ann's lamp.", app="ann", partition="ann")).result(60)
-    with serving(create_app(service=service)) as url:
-        page = opened(browser, url, [])
+    with served(browser, service, []) as page:
         page.wait_for_selector("#ask-key[open]")
         page.fill("#key", "key-of-nobody")
         page.keyboard.press("Enter")
@@ -240,4 +245,3 @@ def test_a_key_is_asked_for_and_a_lost_line_comes_back(browser: Any, model: Any)
         page.wait_for_selector("#status[data-state=offline]")
         service.draining = False
         page.wait_for_selector("#status[data-state=live]")
-        page.context.close()

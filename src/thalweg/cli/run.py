@@ -27,7 +27,7 @@ from thalweg.cli.target import load_program
     "--keep", default=None, help="Input columns to carry over, comma-separated; 'none' for none. Default all."
 )
 @click.option("--limit", type=click.IntRange(1), help="Only the first rows.")
-@click.option("--model", help="Model name, .gguf path, openai:MODEL@URL, recorded:PATH.")
+@click.option("--model", help="Model name, .gguf path, openai:MODEL@URL[,URL], recorded:PATH.")
 @click.option("--state", "state_path", type=click.Path(), help="Parameters saved by `save`.")
 @click.option(
     "--concurrency", type=click.IntRange(1), help="Rows under way at once. Default twice the model's streams."
@@ -40,6 +40,7 @@ from thalweg.cli.target import load_program
 @click.option("--seed", type=int, help="For temperature above 0.")
 @click.option("--decoder", help="Guess tokens ahead: auto, lookahead, ... (models opened with tree: or torch:).")
 @click.option("--sampler", type=click.Choice(["masked", "aligned", "smc", "awrs"]), help="How values are drawn.")
+@click.option("--schedule", type=click.Choice(["batch", "sorted", "fcfs"]), help="Which rows begin first.")
 @click.option("--store", help="Folder of journal and cache. Default .thalweg, or THALWEG_STORE.")
 @click.option("--cache/--no-cache", default=None, help="Answer equal calls from the project's cache (default on).")
 @click.option("--dry-run", is_flag=True, help="Show the plan, tokens and cost; run nothing.")
@@ -57,7 +58,18 @@ def command(target: str, input_: str, output: str, **options: Any) -> int:
     program = load_program(target)
     if options["state_path"]:
         program = program.load(options["state_path"])
-    names = ("model", "concurrency", "cache", "overflow", "temperature", "seed", "decoder", "sampler", "store")
+    names = (
+        "model",
+        "concurrency",
+        "cache",
+        "overflow",
+        "temperature",
+        "seed",
+        "decoder",
+        "sampler",
+        "schedule",
+        "store",
+    )
     said = {name: options[name] for name in names if options[name] is not None}
     keep = options["keep"]
     place = _staged(input_, output, said)

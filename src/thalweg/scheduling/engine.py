@@ -30,6 +30,7 @@ from thalweg.scheduling.worker import Running, Worker
 SMALL = 400 * 2**20  # bytes of weights up to which one worker a core pays
 MOST_WORKERS = 4
 LONGEST_GUESS = 64  # tokens an answer is taken to have as long as none of its format was seen
+PREFIXES_KEPT = 1024  # whose tokens are remembered
 REMEMBERED = 256  # requests that ended last, for whoever watches
 
 
@@ -195,6 +196,8 @@ class Engine:
             head = bos + self.tokenizer.encode(request.prefix, special=True)
             if len(bos) and head[1:2] == bos:  # the template wrote it too
                 del head[0]
+            if len(self._prefix_tokens) >= PREFIXES_KEPT:  # a server meets new ones for ever
+                self._prefix_tokens.clear()
             self._prefix_tokens[request.prefix] = head
         return head + self.tokenizer.encode(request.suffix, special=True)
 

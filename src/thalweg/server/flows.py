@@ -8,6 +8,7 @@ no thread, flows run in the compiler's own.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -22,6 +23,8 @@ from thalweg.errors import DataError, Error
 from thalweg.models.request import Request as Call
 from thalweg.program import Learned, Session
 from thalweg.program.events import partial_value
+from thalweg.program.journal import Scope, inside
+from thalweg.program.session import current
 from thalweg.server.client_model import ClientModel
 from thalweg.server.endpoint import Endpoint, read_settings, settings_schema
 from thalweg.server.problems import problem, problem_response, refusal
@@ -30,6 +33,7 @@ from thalweg.server.service import Service
 STREAM = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 # `curl -d` says the second of its own accord; pages of other origins, which may say it too, are refused by `Limits`.
 JSON_LIKE = ("application/json", "application/x-www-form-urlencoded", "")
+_requests = itertools.count(1)
 AHEAD = 4  # rows of a map under way, times the model's streams
 
 
@@ -76,8 +80,8 @@ def _add(routes: APIRouter, service: Service, endpoint: Endpoint) -> None:
         arguments, said = endpoint.read(await _json(http))
         entered = ExitStack()
         entered.enter_context(service.admitted())  # before the answer begins, so that it may still be refused
-        events = _events(_Run(service, endpoint, service.tenant(http)), arguments, said, entered, place)
-        return StreamingResponse(events, media_type="text/event-stream", headers=STREAM)
+        events = _events(_Run(service, endpoint, service.tenant(http)), arguments, said, place)
+        return _Stream(events, entered)
 
     async def many(http: Request) -> Response:
         body = await _json(http)
@@ -161,7 +165,10 @@ class _Run:
         settings = self.service.settings
         store = {} if settings.store is None else {"store": settings.store}
         with tw.using(model=self.model, cache=settings.cache, journal=settings.journal, progress=False, **store):
-            return self.endpoint.program.using(**_said(said)).submit(**arguments)
+            # A place of its own in the server's run: the process's would gather every answer there ever was.
+            scope = Scope(self.service.run_id(current()), f"{next(_requests)}/")
+            with inside(scope):
+                return self.endpoint.program.using(**_said(said)).submit(**arguments)
 
     async def result(self, arguments: dict[str, Any], said: Session) -> Any:
         """The JSON form of its result."""
@@ -177,49 +184,57 @@ def _said(said: Session) -> dict[str, Any]:
     return {name: value for name, value in vars(said).items() if value is not None and not name.startswith("_")}
 
 
-async def _events(
-    run: _Run, arguments: dict[str, Any], said: Session, entered: ExitStack, where: str
-) -> AsyncIterator[str]:
+async def _events(run: _Run, arguments: dict[str, Any], said: Session, where: str) -> AsyncIterator[str]:
     """Server-sent events of one run; the last is `done` or `error`."""
     loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
-    lengths: dict[int, int] = {}
+    changed = asyncio.Event()
+    texts: dict[int, str] = {}  # of each call, what it has written: only the latest, however slow the reader is
+    told: dict[int, int] = {}  # characters
     kind = run.endpoint.program.signature.output.format.kind if isinstance(run.endpoint.program, Learned) else ""
 
     def watch(number: int, request: Call, text: str) -> None:
-        loop.call_soon_threadsafe(queue.put_nowait, ("text", (number, text)))
+        texts[number] = text
+        loop.call_soon_threadsafe(changed.set)
 
     run.model._watch = watch if run.service.watchable else None
-    with entered:
-        task = asyncio.ensure_future(_started(run, arguments, said))
-        task.add_done_callback(lambda _: queue.put_nowait(("end", None)))
-        try:
-            while True:
-                name, what = await queue.get()
-                if name == "end":
-                    break
-                number, text = what
-                if number not in lengths:
-                    lengths[number] = 0
+    task = asyncio.ensure_future(run.result(arguments, said))
+    task.add_done_callback(lambda _: changed.set())
+    try:
+        ended = False
+        while not ended:
+            await changed.wait()
+            changed.clear()
+            ended = task.done()
+            for number, text in sorted(texts.items()):
+                if number not in told:
+                    told[number] = 0
                     yield _event("started", call=number)
-                if len(text) > lengths[number]:
-                    yield _event("token", call=number, text=text[lengths[number] :])
-                    lengths[number] = len(text)
+                if len(text) > told[number]:
+                    yield _event("token", call=number, text=text[told[number] :])
+                    told[number] = len(text)
                     if kind and (partial := partial_value(text, kind)) is not None:
                         yield _event("partial", call=number, value=partial)
-            for number in lengths:
-                yield _event("finished", call=number)
-            try:
-                yield _event("done", value=task.result())
-            except Exception as error:
-                yield _event("error", **problem(error, where))
-        finally:  # the client left: nobody waits for the rest
-            if not task.done():
-                task.cancel()
+        for number in told:
+            yield _event("finished", call=number)
+        try:
+            yield _event("done", value=task.result())
+        except Exception as error:
+            yield _event("error", **problem(error, where))
+    finally:  # the client left: nobody waits for the rest
+        if not task.done():
+            task.cancel()
 
 
-async def _started(run: _Run, arguments: dict[str, Any], said: Session) -> Any:
-    return await run.result(arguments, said)
+class _Stream(StreamingResponse):
+    """Events of a run; its admission ends with the response, whether or not the first event was ever asked for."""
+
+    def __init__(self, events: AsyncIterator[str], entered: ExitStack) -> None:
+        super().__init__(events, media_type="text/event-stream", headers=STREAM)
+        self._entered = entered
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        with self._entered:
+            await super().__call__(scope, receive, send)
 
 
 def _event(name: str, **data: Any) -> str:

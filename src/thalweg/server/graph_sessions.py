@@ -1,8 +1,9 @@
 """Sessions for graphs of calls: a program of several dependent calls is sent at once and runs without round trips.
 
-``POST /v1/sessions`` opens one, ``POST .../graph`` adds calls and says what is wanted, ``GET .../variables/NAME`` waits
-for a value (or streams it as server-sent events), ``DELETE`` ends it. A session belongs to a tenant and expires when
-nobody has used it for a while. See `thalweg.scheduling.parrot`. Source: Lin et al. 2024, "Parrot" (its submit and get).
+``POST /v1/sessions`` opens one (with its first calls, if there are any), ``POST .../graph`` adds calls and says what is
+wanted, ``GET .../variables/NAME`` waits for a value (or streams it as server-sent events), ``DELETE`` ends it. A session
+belongs to a tenant and expires when nobody has used it for a while. See `thalweg.scheduling.parrot`. Source: Lin et al.
+2024, "Parrot" (its submit and get).
 """
 
 from __future__ import annotations
@@ -105,9 +106,17 @@ def router(service: Service) -> APIRouter:
     def missing(http: Request) -> Response:
         return refusal(404, "There is no such session.", http.url.path, remedy="Open one with POST /v1/sessions.")
 
-    @routes.post("", summary="Open a session", status_code=201)
-    async def opened(http: Request) -> dict[str, Any]:
-        return {"session": sessions.open(service.tenant(http)), "expires_in": IDLE_SECONDS}
+    @routes.post("", summary="Open a session, with its first calls if there are any", status_code=201)
+    async def opened(http: Request, body: GraphBody | None = None) -> dict[str, Any]:
+        name = sessions.open(service.tenant(http))
+        told: dict[str, Any] = {"session": name, "expires_in": IDLE_SECONDS}
+        if body is not None:
+            try:
+                told |= await _added(service, sessions.find(name, service.tenant(http)), body)
+            except BaseException:
+                sessions.close(name)  # nobody knows its id
+                raise
+        return told
 
     @routes.delete("/{name}", summary="End a session", status_code=204, response_model=None)
     async def ended(name: str, http: Request) -> Response:
@@ -121,17 +130,7 @@ def router(service: Service) -> APIRouter:
         session = sessions.find(name, service.tenant(http))
         if session is None:
             return missing(http)
-        run = session.run
-        if len(run.graph.nodes) + len(body.calls) > MOST_NODES:
-            raise GraphError(f"A session holds at most {MOST_NODES} calls.", "Open another one.")
-        with service.admitted():
-            nodes = [node_from_json(data, f"calls[{index}]") for index, data in enumerate(body.calls)]
-            run.add(nodes, body.values)
-            futures = {one.var: run.get(one.var, one.criteria) for one in body.get}
-            if body.wait:
-                told = await _waited(service, session, futures)
-                return JSONResponse(told)
-        return JSONResponse({"states": {node.output: run.state(node.output) for node in run.graph.nodes}})
+        return JSONResponse(await _added(service, session, body))
 
     @routes.get("/{name}/variables/{variable}", summary="Wait for a variable", response_model=None)
     async def variable(
@@ -154,6 +153,21 @@ def router(service: Service) -> APIRouter:
         return JSONResponse({"var": variable, "value": told["values"][variable]})
 
     return routes
+
+
+async def _added(service: Service, session: _Session | None, body: GraphBody) -> dict[str, Any]:
+    """Put calls into a session, begin what is wanted, and say what came of it, or how far it is."""
+    assert session is not None
+    run = session.run
+    if len(run.graph.nodes) + len(body.calls) > MOST_NODES:
+        raise GraphError(f"A session holds at most {MOST_NODES} calls.", "Open another one.")
+    with service.admitted():
+        nodes = [node_from_json(data, f"calls[{index}]") for index, data in enumerate(body.calls)]
+        run.add(nodes, body.values)
+        futures = {one.var: run.get(one.var, one.criteria) for one in body.get}
+        if body.wait:
+            return await _waited(service, session, futures)
+    return {"states": {node.output: run.state(node.output) for node in run.graph.nodes}}
 
 
 async def _waited(service: Service, session: _Session, futures: dict[str, Future[str]]) -> dict[str, Any]:

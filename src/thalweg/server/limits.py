@@ -26,7 +26,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 OPEN = frozenset(("/", "/health", "/docs", "/openapi.json", "/ui", "/ui/"))  # what anybody may read: no calls in it
 OPEN_BELOW = ("/ui/static/", "/docs/")
-BODY_SECONDS = 30.0  # longest wait for the next part of a body
+BODY_SECONDS = 60.0  # longest a whole body may take to come
 
 
 class Limits:
@@ -120,6 +120,7 @@ class _Body:
     def __init__(self, receive: Receive, most: int, leave: Callable[[], object]) -> None:
         self._receive, self._most, self._leave = receive, most, leave
         self._size = 0
+        self._until = 0.0
         self._watch: asyncio.Task[None] | None = None
         self.left = asyncio.Event()
         self.trouble: tuple[int, str] | None = None
@@ -128,11 +129,13 @@ class _Body:
         if self._watch is not None:
             await self.left.wait()
             return {"type": "http.disconnect"}
+        loop = asyncio.get_running_loop()
+        self._until = self._until or loop.time() + BODY_SECONDS
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout_at(self._until):
                 message = await self._receive()
         except TimeoutError:
-            self.trouble = 408, f"The body stopped coming for {BODY_SECONDS:g} s."
+            self.trouble = 408, f"The body was not there after {BODY_SECONDS:g} s."
             raise _Refused from None
         self._size += len(message.get("body", b""))
         if self._size > self._most:

@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 from thalweg.errors import Error, Overloaded, ServerClosing, TookTooLong
 from thalweg.models.request import Answer, Hint, Request
+from thalweg.program.journal import new_run_id
+from thalweg.program.session import Session, store_in_force
 from thalweg.server.settings import Settings
 
 T = TypeVar("T")
@@ -44,6 +46,7 @@ class Service:
         self.idle = asyncio.Event()  # set while nothing is under way
         self.idle.set()
         self._seconds = 1.0  # a request takes, moving average
+        self._run = ""
         self._embedder: Any = None
         self._embedder_lock = threading.Lock()
 
@@ -132,6 +135,15 @@ class Service:
     def tenant(self, http_request: Any) -> str:
         """Whose request it is: the name of its API key, "" where the server has no keys."""
         return http_request.scope.get("thalweg.tenant", "")
+
+    def run_id(self, session: Session) -> str:
+        """The run under which the calls of this server's programs are written down."""
+        with self._embedder_lock:
+            if not self._run:
+                self._run = new_run_id("serve")
+                if session.journal is not False:
+                    store_in_force(session).begin(self._run, "serve", self.model.identity, {})
+            return self._run
 
     # -- what there is ----------------------------------------------------------------------------------------
 

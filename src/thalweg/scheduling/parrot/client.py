@@ -96,15 +96,15 @@ class GraphSession:
 
     def gather(self, variables: Sequence[str], criteria: Literal["latency", "throughput"] = "latency") -> list[str]:
         """The values of several variables, asked for at once."""
-        if not self._session:
-            self._session = self._send("POST", "/v1/sessions", {})["session"]
         body = {
             "calls": [node_to_json(node) for node in self._nodes],
             "values": self._values,
             "get": [{"var": name, "criteria": criteria} for name in variables],
             "wait": True,
         }
-        told = self._send("POST", f"/v1/sessions/{self._session}/graph", body)
+        place = f"/v1/sessions/{self._session}/graph" if self._session else "/v1/sessions"
+        told = self._send("POST", place, body)
+        self._session = self._session or told["session"]
         self._nodes, self._values = [], {}  # there now
         for name in variables:
             if name in told["errors"]:
