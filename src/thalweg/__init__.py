@@ -89,6 +89,7 @@ if TYPE_CHECKING:
         text,
         tune_threshold,
     )
+    from thalweg.program.analysis import Analysis, Prices, analyze
 
 __version__ = "0.1.0"
 
@@ -100,22 +101,26 @@ _MODULES = {
 }  # fmt: skip
 
 
+_ANALYSIS = ("Analysis", "Prices", "analyze")
+
+
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"thalweg.{_MODULES[name]}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(program, name)
+    room = import_module("thalweg.program.analysis") if name in _ANALYSIS else program
+    found = globals()[name] = getattr(room, name)
     return found
 
 
 __all__ = [
-    "Actor", "Budget", "Candidate", "ChoiceProposer", "Conservative", "Demonstration", "Done", "Entry", "Error",
-    "Evidence", "ExhaustiveProposer", "Failed", "Failure", "Finished", "Flow", "Genome", "Inbox", "Introspection",
-    "Knn", "Label", "Labelled", "Lattice", "Learned", "NeighbourProposer", "Origin", "Outcome", "Partial",
-    "Permissive", "Propagated", "Propagator", "Proposer", "Query", "Repair", "Run", "RunInfo", "SamplingProposer",
-    "Score", "ScriptedProposer", "Session", "Space", "Spent", "Started", "State", "Terminal", "Token", "Tool",
-    "Value", "Verdict", "answer", "approve", "ask", "choice", "configure", "errors", "flow", "gather", "integer",
-    "ir", "labelled", "learned", "permutation", "pure", "query", "questions", "real", "resume", "runs", "semantic",
-    "settle", "space", "subset", "text", "tool", "tune_threshold", "using",
+    "Actor", "Analysis", "Budget", "Candidate", "ChoiceProposer", "Conservative", "Demonstration", "Done", "Entry",
+    "Error", "Evidence", "ExhaustiveProposer", "Failed", "Failure", "Finished", "Flow", "Genome", "Inbox",
+    "Introspection", "Knn", "Label", "Labelled", "Lattice", "Learned", "NeighbourProposer", "Origin", "Outcome",
+    "Partial", "Permissive", "Prices", "Propagated", "Propagator", "Proposer", "Query", "Repair", "Run", "RunInfo",
+    "SamplingProposer", "Score", "ScriptedProposer", "Session", "Space", "Spent", "Started", "State", "Terminal",
+    "Token", "Tool", "Value", "Verdict", "analyze", "answer", "approve", "ask", "choice", "configure", "errors",
+    "flow", "gather", "integer", "ir", "labelled", "learned", "permutation", "pure", "query", "questions", "real",
+    "resume", "runs", "semantic", "settle", "space", "subset", "text", "tool", "tune_threshold", "using",
 ]  # fmt: skip

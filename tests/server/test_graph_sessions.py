@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from serving import serving
 
-from thalweg.errors import EndpointError, GraphError
+from thalweg.errors import EndpointError, GraphError, Overloaded
 from thalweg.models import Sampling, ScriptedModel
 from thalweg.scheduling.parrot.client import GraphSession
-from thalweg.server import Settings, create_app
+from thalweg.server import Service, Settings, create_app, graph_sessions
 
 KEYS = (("one", "key-of-number-one"), ("two", "key-of-number-two"))
 
@@ -85,6 +86,31 @@ def test_a_session_is_its_tenants_and_ends_when_told(url: str) -> None:
     assert httpx.delete(place, headers=headers(1)).status_code == 404
     assert httpx.delete(place, headers=headers(0)).status_code == 204
     assert httpx.get(f"{place}/variables/a", headers=headers(0)).status_code == 404
+
+
+def test_a_program_of_one_answer_leaves_no_session_behind(url: str) -> None:
+    headers = {"Authorization": f"Bearer {KEYS[0][1]}"}
+    body = {"calls": [{"template": "hi", "output": "a"}], "get": [{"var": "a"}], "wait": True, "end": True}
+    told = httpx.post(f"{url}/v1/sessions", json=body, headers=headers).json()
+    assert told["values"] == {"a": "[hi]"} and told["errors"] == {}
+    assert httpx.get(f"{url}/v1/sessions/{told['session']}/variables/a", headers=headers).status_code == 404
+
+
+def test_sessions_expire_and_are_counted_by_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(graph_sessions, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(graph_sessions, "MOST_SESSIONS", 2)
+    with ScriptedModel(said, identity="said") as model:
+        sessions = graph_sessions.Sessions(Service({}, model))
+        first, second = sessions.open("one"), sessions.open("one")
+        with pytest.raises(Overloaded):
+            sessions.open("one")
+        other = sessions.open("two")
+        now[0] = graph_sessions.IDLE_SECONDS - 1
+        assert sessions.find(first, "one") is not None and sessions.find(first, "two") is None
+        now[0] += 2
+        assert sessions.find(first, "one") is not None, "it was used"
+        assert sessions.find(second, "one") is None and sessions.find(other, "two") is None
 
 
 def test_a_variable_of_the_real_model_is_streamed_while_it_is_written(model: Any) -> None:

@@ -118,6 +118,7 @@ def test_a_running_call_is_seen_with_what_it_has_written(live: Live, model: Any)
     request = replace(asked("Name a river.", free, app="rivers", group="g"), sampling=Sampling(max_tokens=60))
     live.picture(None)
     future = model.submit(request, lambda text: step.set())
+    future.add_done_callback(lambda _: step.set())
     seen: list[dict[str, Any]] = []
     while not future.done():
         assert step.wait(30)

@@ -47,7 +47,7 @@ class Load:
 
     def run(self, stream: int) -> None:
         while not self.stop.is_set():
-            app = ("triage", "reply")[stream % 2]
+            app = ("triage 0123abcd", "reply")[stream % 2]
             self.model.submit(asked(f"Lamp {stream} came broken.", tokens=60, app=app, group="mail")).result(60)
 
 
@@ -143,12 +143,14 @@ def test_a_running_batch_and_the_details_of_a_call(browser: Any, model: Any, tro
             assert page.evaluate("Number(document.querySelector('[data-name=running] .value').textContent) >= 1")
             page.wait_for_selector(".row[data-state=done], .chip[data-state=done]")
             assert wide(page) == 1440
-        page.locator(".row[data-state=done], .chip[data-state=done]").first.click()
+        mails = [one.waiting for one in model.snapshot().finished if one.waiting.request.hint.group == "mail"]
+        page.locator(f"[data-call='{mails[-1].number}']").first.click()
         page.wait_for_selector("[data-known=yes] button.token")
         drawer = page.locator("#drawer")
         assert "You sort the mail of a shop" in drawer.locator(".part[data-kind=shared]").first.inner_text()
         assert "calls share this" in drawer.locator(".part-label").first.inner_text()
         assert "free text of 1 to 400 characters" in drawer.inner_text()
+        assert "triage" in page.locator(".app").all_inner_texts()  # without the number of its run
         page.locator("button.token").first.focus()
         page.keyboard.press("ArrowRight")
         page.wait_for_selector(".alternatives .bars li[data-drawn=yes]")
@@ -229,18 +231,18 @@ def test_an_unused_server_says_how_to_begin(browser: Any, troubles: list[str]) -
 
 
 def test_a_key_is_asked_for_and_a_lost_line_comes_back(browser: Any, model: Any) -> None:
-    settings = Settings(api_keys=(("ann", "key-of-ann"), ("bob", "key-of-bob")))
+    settings = Settings(api_keys=(("eve", "key-of-eve"), ("bob", "key-of-bob")))
     service = Service({}, model, settings)
-    model.submit(asked("Ann's lamp.", app="ann", partition="ann")).result(60)
+    model.submit(asked("Eve's lamp.", app="eve", partition="eve")).result(60)
     with served(browser, service, []) as page:
         page.wait_for_selector("#ask-key[open]")
         page.fill("#key", "key-of-nobody")
         page.keyboard.press("Enter")
         page.wait_for_selector("#key-wrong:not([hidden])")
-        page.fill("#key", "key-of-ann")
+        page.fill("#key", "key-of-eve")
         page.keyboard.press("Enter")
         page.wait_for_selector(".chip")
-        assert page.locator("#apps").inner_text() == "ann"
+        assert page.locator("#apps").inner_text() == "eve"
         service.draining = True  # nothing is under way: the line ends, and the page tries again
         page.wait_for_selector("#status[data-state=offline]")
         service.draining = False

@@ -1,6 +1,6 @@
 // The page: one stream of pictures, shown as figures, lanes and a tree; one call in the drawer.
 
-import { copyButton, h, hue, id, say, set, span } from "./dom.js";
+import { appName, copyButton, h, hue, id, say, set, span } from "./dom.js";
 import { makeApplications } from "./applications.js";
 import { makeDrawer } from "./drawer.js";
 import { makeStats } from "./stats.js";
@@ -60,7 +60,7 @@ function about({ server, calls }) {
     : "this model cannot be watched: it runs elsewhere";
   say(id("facts"), facts);
   if (server.state === "draining" && line === "live") status("draining");
-  const apps = [...new Set(Object.values(calls).map((call) => call.app || "requests"))];
+  const apps = [...new Set(Object.values(calls).map(appName))];
   const place = id("apps");
   if (place.dataset.apps === apps.join("\n")) return;
   place.dataset.apps = apps.join("\n");

@@ -60,7 +60,7 @@ export function makeDrawer({ key, closed }) {
   function draw(call) {
     const top = body.scrollTop;
     title.replaceChildren(h("i", { class: "dot", "data-app": hue(appName(call)) }), `Call ${call.number}`, h("span", { class: "tag", "data-state": call.state }, call.state));
-    const facts = [appName(call), call.tenant && `tenant ${call.tenant}`, call.objective === "latency" ? "somebody waits" : "throughput", call.group && `group ${call.group}`, call.worker !== undefined && `worker ${call.worker}`];
+    const facts = [call.app || "requests", call.tenant && `tenant ${call.tenant}`, call.objective === "latency" ? "somebody waits" : "throughput", call.group && `group ${call.group}`, call.worker !== undefined && `worker ${call.worker}`];
     body.replaceChildren(
       h("p", { class: "muted facts-line" }, facts.filter(Boolean).join(" · ")),
       ...(call.error ? [h("p", { class: "notice", role: "alert" }, call.error)] : []),

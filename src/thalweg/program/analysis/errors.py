@@ -1,0 +1,70 @@
+"""How errors of calls make up the error of an answer, for the ways in which answers are put together.
+
+Bounds are theorems: a trial that breaks one shows a fault in the program or here. `calibrated` interpolates a call's
+error by the size of its input, from measured sizes. Source: Chen et al. 2024, "On the design and analysis of LLM-based
+algorithms", sections on counting, sorting, retrieval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from thalweg.errors import DataError
+
+ErrorOf = Callable[[float], float]
+
+
+def counting_bound(parts: Sequence[float]) -> float:
+    """Largest error of a sum of counts whose parts are wrong by at most so much each."""
+    return sum(abs(one) for one in parts)
+
+
+def counting_deviation(parts: Sequence[float]) -> float:
+    """Standard deviation of a sum of counts whose independent parts have these."""
+    return math.sqrt(sum(one * one for one in parts))
+
+
+def merge_bound(parts: Sequence[float]) -> float:
+    """Largest error of one element of lists merged exactly, whose parts are wrong by at most so much each."""
+    return max(parts, default=0.0)
+
+
+def retrieval_success(missed: float, invented: float, parts: int) -> float:
+    """Probability that a needle in one of `parts` independent chunks is found, if only sure answers count.
+
+    Args:
+        missed: probability that the chunk with the needle is not answered from. invented: that one without it is.
+    """
+    return (1 - missed) * (1 - invented) ** max(0, parts - 1)
+
+
+def hierarchical_error(leaf: float, merge: float, parts: int) -> float:
+    """Largest error when `parts` answers are merged two by two by calls, each adding `merge`: by level."""
+    return leaf + merge * math.ceil(math.log2(parts)) if parts > 1 else leaf
+
+
+def incremental_error(leaf: float, merge: float, parts: int) -> float:
+    """Largest error when answers are merged one after the other, each merge adding `merge`."""
+    return leaf + merge * max(0, parts - 1)
+
+
+def calibrated(measured: Mapping[float, float]) -> ErrorOf:
+    """A call's error by the size of its input: linear between measured sizes, constant beyond them.
+
+    Raises:
+        DataError: nothing was measured.
+    """
+    if not measured:
+        raise DataError("No size was measured.", "Give the error at one size or more.")
+    points = sorted(measured.items())
+
+    def error(size: float) -> float:
+        if size <= points[0][0]:
+            return points[0][1]
+        for (low, start), (high, end) in zip(points, points[1:], strict=False):
+            if size <= high:
+                return start + (end - start) * (size - low) / (high - low)
+        return points[-1][1]
+
+    return error
