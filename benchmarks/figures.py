@@ -10,6 +10,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Figures that answer a bench's question, by their names' beginnings; a bench that is not here shows its first figure.
 HEADLINES = {
+    "decoding.asap": ("arithmetic: KL from the truth after 200", "json enum: KL from the truth after 200"),
+    "decoding.lmql": ("odd one out: billed", "ReAct: billed", "constraints broken"),
+    "decoding.monitor": ("invented, member exists: monitor", "real code, "),
     "decoding.constraints": ("rows/s",),
     "decoding.lookahead": ("lookahead, pass 3: seconds", "lookahead, incompressible: seconds"),
     "decoding.matrix": ("tree: answers", "torch: answers"),

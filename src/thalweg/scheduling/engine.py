@@ -124,7 +124,7 @@ class Engine:
             if self._closed:
                 raise ModelError(f"{self.name} is closed.", "Load the model again.")
             self._fresh.append(waiting)
-            under_way = self.waiting + sum(len(worker.running) for worker in self.workers)
+            under_way = self.waiting + sum(len(worker.under_way) for worker in self.workers)
             if len(self.workers) < min(under_way, self._most_workers):
                 make = self.scorer.replica if self.workers else lambda: self.scorer
                 worker = Worker(self, len(self.workers), make)
@@ -171,7 +171,7 @@ class Engine:
         """What waits and what runs at this moment. For watching; costs the engine a few microseconds a request."""
         with self._wake:
             waiting = (*self._policy.waiting(), *self._fresh)
-            running = tuple(tuple(worker.running) for worker in self.workers)
+            running = tuple(tuple(worker.under_way) for worker in self.workers)
             return Snapshot(waiting, running, replace(self.counters), tuple(self.finished))
 
     def close(self, *, finish: bool = True) -> None:

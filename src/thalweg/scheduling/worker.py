@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Running:
-    """A request that has a stream. `text` is what it has written, `admitted` a reading of `time.perf_counter`."""
+    """A request that has a stream. `admitted` and `opened` (its prompt is read) are readings of `time.perf_counter`."""
 
     waiting: Waiting
     prefix: Prefix
@@ -34,9 +34,8 @@ class Running:
     fragment: Fragment
     prompt: tuple[int, ...]
     admitted: float
+    opened: float
     nodes: list[int] = field(default_factory=list)
-    passes: int = 0
-    text: str = ""
 
 
 class Worker:
@@ -47,6 +46,7 @@ class Worker:
         self.scorer: Any = None
         self._make_scorer = make_scorer
         self.running: list[Running] = []
+        self._turning: list[Running] | None = None  # those of the turn that is under way
         self.admitted = 0
         self._recent: deque[list[int]] = deque(maxlen=engine.scorer.capabilities.streams)
         self.thread = threading.Thread(target=self._loop, name=f"engine {engine.name}", daemon=True)
@@ -62,6 +62,7 @@ class Worker:
                     self.scorer.use_threads(self.engine.threads_each())
                     self._turn()
             except BaseException as error:  # the thread must not die silently: everyone waiting hears of it
+                self._turning = None
                 running, self.running = self.running, []
                 for one in running:
                     self._fail(one, error)
@@ -70,10 +71,17 @@ class Worker:
         self.running = []
         self.scorer.free()
 
+    @property
+    def under_way(self) -> list[Running]:
+        """The requests that have a stream, as others see it: whole at every moment."""
+        turning = self._turning
+        return self.running if turning is None else turning
+
     def seat(self) -> Seat:
         """What a policy sees of this worker."""
-        running = tuple(one.waiting for one in self.running)
-        cells = sum(max(one.waiting.cells, len(one.prefix.tokens)) for one in self.running)
+        under_way = self.under_way
+        running = tuple(one.waiting for one in under_way)
+        cells = sum(max(one.waiting.cells, len(one.prefix.tokens)) for one in under_way)
         return Seat(self.index, running, tuple(self._recent), self.admitted, cells, self.engine.cells)
 
     def _admit(self) -> None:
@@ -102,11 +110,14 @@ class Worker:
                         # What is forced from the start is read with the prompt, at a fraction of a pass of its own.
                         begin, fragment = begin + fragment.tokens[:-1], Fragment.chain(fragment.tokens[-1:])
                     prefix = self.scorer.open(begin, partition)
-                    self._wait(Running(waiting, prefix, decoder, fragment, tuple(prompt), started))
+                    self._wait(Running(waiting, prefix, decoder, fragment, tuple(prompt), started, time.perf_counter()))
                 except StopIteration as stop:  # forced to the end: nothing to compute
                     prefix = self.scorer.open(begin, partition)
                     self._finish(
-                        Running(waiting, prefix, decoder, Fragment([], [], []), tuple(prompt), started), stop.value
+                        Running(
+                            waiting, prefix, decoder, Fragment([], [], []), tuple(prompt), started, time.perf_counter()
+                        ),
+                        stop.value,
                     )
                 self.engine.count(prefill_seconds=time.perf_counter() - started)
             except Exception as error:
@@ -137,6 +148,7 @@ class Worker:
         scores = self.scorer.score(forest)
         self.engine.count(turns=1, rows=scores.rows, decode_seconds=scores.seconds)
         running, self.running = self.running, []
+        self._turning = running
         for one in running:
             logits = [scores.logits(node) for node, want in zip(one.nodes, one.fragment.wants, strict=True) if want]
             try:
@@ -145,6 +157,7 @@ class Worker:
                 self._advance(one, logits, scores)
             except Exception as error:
                 self._fail(one, error)
+        self._turning = None
 
     def _advance(self, one: Running, logits: list[Logits], scores: Scores) -> None:
         """Hand the decoder its logits; it asks for more, or is done."""

@@ -59,7 +59,7 @@ class Metrics:
             for name, meaning in _ENGINE.items():
                 yield CounterMetricFamily(f"thalweg_engine_{name}", meaning, getattr(counters, name))
             yield GaugeMetricFamily("thalweg_engine_waiting", "calls in the queue", getattr(model, "waiting", 0))
-            running = sum(len(worker.running) for worker in getattr(model, "workers", ()))
+            running = sum(len(worker.under_way) for worker in getattr(model, "workers", ()))
             yield GaugeMetricFamily("thalweg_engine_running", "calls the workers advance", running)
 
     def router(self) -> APIRouter:
