@@ -166,6 +166,8 @@ class Flow(Generic[P, T]):
         bound = frame is not None  # whoever made it has bound the arguments
         if body is not None and frame is None:
             frame = Frame(inner, scope.frame, ticket.position)
+        if frame is not None and session.schedule == "parrot":
+            inner.sites = self.sites
         try:
             with inside(inner):
                 if labels is not None:
@@ -373,6 +375,14 @@ class Flow(Generic[P, T]):
         except NoSource as error:
             warnings.warn(f"{error}", RuntimeWarning, stacklevel=3)
             return None
+
+    @functools.cached_property
+    def sites(self) -> Mapping[tuple[int, str], Any]:
+        """What the flow's call sites are wanted for (see `program.objectives`)."""
+        from thalweg.program.ir import resolver
+        from thalweg.program.objectives import objectives
+
+        return objectives(self.ir, resolver(self.function))
 
     def to_json(self) -> dict[str, Any]:
         """The flow as readable JSON data. Raises `FlowError` where its source is not to be had."""

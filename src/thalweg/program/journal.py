@@ -73,6 +73,7 @@ class Ticket:
     line: int = 0
     order: int = -1
     aside: bool = False
+    objective: Any = None  # makes the hint of its call site out of the one in force, where more is known
 
 
 GATE = threading.RLock()  # between writing down a tracked call and taking it back
@@ -97,6 +98,7 @@ class Scope:
     store: Store | None = None
     recording: Recording | None = None  # of a durable run
     file: str = ""  # of the flow whose body runs here
+    sites: Any = None  # what its call sites are wanted for, by (line, name)
     ordered: bool = False  # its calls are made in one order, whatever finishes first
     undone: bool = False  # calls made ahead of a failure were taken back here, or around here
     _counts: dict[str, int] = field(default_factory=dict)

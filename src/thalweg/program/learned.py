@@ -406,6 +406,8 @@ class Learned(Generic[P, T]):
         if (sampler := session.sampler or "masked") != "masked":
             self._check_sampler(sampler, model, want)
         request = self._request(inputs, session, model, want, target)
+        if ticket is not None and ticket.objective is not None:
+            request = replace(request, hint=ticket.objective(request.hint))
         return submit_call(
             self.name,
             request,

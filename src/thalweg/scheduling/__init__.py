@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from thalweg.scheduling.plan import Group, Plan, plan_batch, plan_stream
     from thalweg.scheduling.radix_tree import RadixTree
     from thalweg.scheduling.replicas import Replicas
+    from thalweg.scheduling.simulator import simulate
     from thalweg.scheduling.workload import WorkloadRequest
 
 _LATER = {
@@ -36,6 +37,7 @@ _LATER = {
     "CostModel": "cost", "Prices": "cost",
     "RadixTree": "radix_tree",
     "Replicas": "replicas",
+    "simulate": "simulator",
     "WorkloadRequest": "workload",
 }  # fmt: skip
 
@@ -51,5 +53,5 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "POLICIES", "CallGraph", "CallNode", "CostModel", "Counters", "Engine", "Finished", "Group", "Plan", "Policy",
     "Prices", "RadixTree", "Replicas", "Seat", "Snapshot", "Waiting", "WorkloadRequest", "plan_batch", "plan_stream",
-    "policy_named",
+    "policy_named", "simulate",
 ]  # fmt: skip

@@ -93,7 +93,12 @@ class _Engine:
     def seat(self) -> Seat:
         cells = sum(one.waiting.cells for one in self.running)
         return Seat(
-            self.index, tuple(one.waiting for one in self.running), tuple(self.recent), self.admitted, cells, self.budget
+            self.index,
+            tuple(one.waiting for one in self.running),
+            tuple(self.recent),
+            self.admitted,
+            cells,
+            self.budget,
         )
 
 

@@ -1,9 +1,9 @@
 """Sessions for graphs of calls: a program of several dependent calls is sent at once and runs without round trips.
 
 ``POST /v1/sessions`` opens one (with its first calls, if there are any), ``POST .../graph`` adds calls and says what is
-wanted, ``GET .../variables/NAME`` waits for a value (or streams it as server-sent events), ``DELETE`` ends it. A session
-belongs to a tenant and expires when nobody has used it for a while. See `thalweg.scheduling.parrot`. Source: Lin et al.
-2024, "Parrot" (its submit and get).
+wanted, ``GET .../variables/NAME`` waits for a value (or streams it as server-sent events), ``DELETE`` ends it. A
+session belongs to a tenant and expires when nobody has used it for a while. See `thalweg.scheduling.parrot`. Source:
+Lin et al. 2024, "Parrot" (its submit and get).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from thalweg.errors import GraphError
+from thalweg.errors import GraphError, Overloaded
 from thalweg.scheduling.parrot import GraphRun, Prefixes, node_from_json
 from thalweg.server.problems import problem, refusal
 from thalweg.server.service import Service
 
 IDLE_SECONDS = 600.0
-MOST_SESSIONS = 1024
+MOST_SESSIONS = 1024  # of one tenant
 MOST_NODES = 4096  # of one session
 STREAM = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -48,13 +48,14 @@ class GraphBody(BaseModel):
     values: dict[str, str] = Field(default={}, description="Variables that no call makes.")
     get: list[Want] = []
     wait: bool = Field(default=False, description="Answer when all of `get` is there, with the values.")
+    end: bool = Field(default=False, description="End the session with this answer.")
 
 
 @dataclass
 class _Session:
     tenant: str
     run: GraphRun
-    used: float = field(default_factory=time.monotonic)
+    used: float = field(default_factory=lambda: time.monotonic())
     waited_for: int = 0
 
 
@@ -67,10 +68,12 @@ class Sessions:
         self._sessions: dict[str, _Session] = {}
 
     def open(self, tenant: str) -> str:
-        """A new session's id. Raises `GraphError` when there are too many."""
+        """A new session's id. Raises `Overloaded` when the tenant has too many."""
         self.expire()
-        if len(self._sessions) >= MOST_SESSIONS:
-            raise GraphError(f"There are {MOST_SESSIONS} sessions already.", "End one that is not needed.")
+        if sum(one.tenant == tenant for one in self._sessions.values()) >= MOST_SESSIONS:
+            raise Overloaded(
+                f"There are {MOST_SESSIONS} sessions already.", "End those that are not needed (DELETE, or `end`)."
+            )
         name = secrets.token_urlsafe(12)
         run = GraphRun(self.service.model, app=f"session {name[:8]}", partition=tenant, prefixes=self.prefixes)
         self._sessions[name] = _Session(tenant, run)
@@ -116,6 +119,8 @@ def router(service: Service) -> APIRouter:
             except BaseException:
                 sessions.close(name)  # nobody knows its id
                 raise
+            if body.end:
+                sessions.close(name)
         return told
 
     @routes.delete("/{name}", summary="End a session", status_code=204, response_model=None)
@@ -130,7 +135,11 @@ def router(service: Service) -> APIRouter:
         session = sessions.find(name, service.tenant(http))
         if session is None:
             return missing(http)
-        return JSONResponse(await _added(service, session, body))
+        try:
+            return JSONResponse(await _added(service, session, body))
+        finally:
+            if body.end:
+                sessions.close(name)
 
     @routes.get("/{name}/variables/{variable}", summary="Wait for a variable", response_model=None)
     async def variable(

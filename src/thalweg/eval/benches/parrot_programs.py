@@ -37,11 +37,11 @@ def text(seed: int, sentences: int = 7) -> str:
 
 def chain(index: int) -> Program:
     """A summary carried over ten chunks."""
+    system = "You summarise in one line."
     nodes = [
-        Call(f"s{i}", f"Summary so far: {{{{s{i - 1}}}}}\nText: {{{{c{i}}}}}\nNew summary:", "You summarise in one line.",
-             TEXT, SHORT)
+        Call(f"s{i}", f"Summary so far: {{{{s{i - 1}}}}}\nText: {{{{c{i}}}}}\nNew summary:", system, TEXT, SHORT)
         for i in range(1, 11)
-    ]  # fmt: skip
+    ]
     values = {f"c{i}": text(1000 * index + i) for i in range(1, 11)}
     return Program(tuple(nodes), values | {"s0": "nothing yet"}, "s10")
 

@@ -12,6 +12,7 @@ in pipelined processors"; futures, Baker and Hewitt 1977. Cost: about 20 microse
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 import threading
 from collections import deque
@@ -398,6 +399,10 @@ class Frame:
             needs, wait = [], True  # an object that others may change: read before anything goes on
         ticket = self.scope.begin(name)
         ticket.line = line
+        if self.scope.sites:
+            site = self.scope.sites.get((line, name))
+            if site is not None:
+                ticket.objective = functools.partial(site.within, app=f"{self.scope.run}/{self.scope.path}")
         late = [one for one in needs if not one.future.done()]
         if late:
 
