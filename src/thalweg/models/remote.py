@@ -39,6 +39,8 @@ class RemoteModel:
             ``none`` states the expected form in the system message.
         repairs: how often an invalid answer is asked again with the reason.
         transport: an httpx transport, for tests and unusual networks.
+        keep_alive: whether connections are used again. On one that is, a server that sends more than its answer
+            makes the rest the answer to the next request.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class RemoteModel:
         structured: Literal["auto", "json_schema", "none"] = "auto",
         repairs: int = 2,
         transport: httpx.BaseTransport | None = None,
+        keep_alive: bool = True,
     ) -> None:
         if structured not in ("auto", "json_schema", "none"):
             raise ModelError(f"structured={structured!r} is unknown.", "Use 'auto', 'json_schema' or 'none'.")
@@ -71,6 +74,7 @@ class RemoteModel:
             connections=max_concurrency,
             requests_per_minute=requests_per_minute,
             transport=transport,
+            keep_alive=keep_alive,
         )
         self.model, self.repairs, self.structured = model, repairs, structured
         self.name = f"openai:{model}@{self._server.url}"
@@ -90,6 +94,15 @@ class RemoteModel:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def url(self) -> str:
+        """The base URL, without credentials."""
+        return self._server.url
+
+    def served(self, timeout: float = 5.0) -> list[str] | None:
+        """Names of the models the server lists, see `Endpoint.served`."""
+        return self._server.served(timeout)
 
     @property
     def capabilities(self) -> Capabilities:

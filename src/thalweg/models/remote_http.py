@@ -21,8 +21,10 @@ from thalweg.models.pacing import Pace, retry_after, retry_delay
 if TYPE_CHECKING:
     import httpx
 
+_CORRECT = "Correct the request or the server's settings."
 _PASSING = frozenset((408, 409, 425, 429))  # and 5xx: statuses worth another attempt
 _LARGEST_BODY_BYTES = 16 << 20
+_CONNECT_SECONDS = 10.0  # most, of a connection: a machine that is gone does not say so
 _KEY_VARIABLES = ("THALWEG_API_KEY", "OPENAI_API_KEY")
 _URL_VARIABLES = ("THALWEG_OPENAI_BASE_URL", "OPENAI_BASE_URL")
 
@@ -63,13 +65,14 @@ class Endpoint:
         connections: int,
         requests_per_minute: float | None,
         transport: httpx.BaseTransport | None,
+        keep_alive: bool = True,
     ) -> None:
         self._target, self.url, secrets = _address(base_url or _environment(_URL_VARIABLES))
         self._key = _checked_key(_environment(_KEY_VARIABLES) if api_key is None else api_key)
         # The longest first: a part of another secret must not leave the rest of it readable.
         self._secrets = sorted((secret for secret in (self._key, *secrets) if secret), key=len, reverse=True)
         self.model, self.timeout, self.retries = model, timeout, retries
-        self._connections, self._transport = connections, transport
+        self._connections, self._transport, self._keep_alive = connections, transport, keep_alive
         self._closed = threading.Event()
         self._pace = Pace(requests_per_minute, self._closed)
         self._lock = threading.Lock()
@@ -100,6 +103,8 @@ class Endpoint:
                 failure = f"answered {status}: {wire.beginning(self.clean(wire.error_text(content)))}"
             except wire.GarbageError as error:
                 failure = f"sent {self.clean(str(error))}"
+            except httpx.ConnectTimeout:
+                failure = f"failed (ConnectTimeout: no connection within {min(self.timeout, _CONNECT_SECONDS):g} s)"
             except httpx.TimeoutException:
                 failure = f"did not answer within {self.timeout:g} s"
             except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
@@ -120,9 +125,9 @@ class Endpoint:
     def _post(self, body: bytes, deadline: float) -> tuple[int, float | None, bytes]:
         import httpx
 
-        with self._http().stream(
-            "POST", self._target, content=body, timeout=max(deadline - time.monotonic(), 1e-3)
-        ) as response:
+        left = max(deadline - time.monotonic(), 1e-3)
+        limits = httpx.Timeout(left, connect=min(left, _CONNECT_SECONDS))
+        with self._http().stream("POST", self._target, content=body, timeout=limits) as response:
             content = bytearray()
             for part in response.iter_bytes():
                 content += part
@@ -132,6 +137,27 @@ class Endpoint:
                     raise wire.GarbageError(f"a body of more than {_LARGEST_BODY_BYTES >> 20} MiB")
             return response.status_code, retry_after(response.headers.get("retry-after")), bytes(content)
 
+    def served(self, timeout: float) -> list[str] | None:
+        """Names of the models that ``GET {base_url}/models`` lists; None where the server has no such list.
+
+        Raises:
+            EndpointError: nobody answers there, or the server is not well.
+        """
+        import httpx
+
+        address = self._target.replace("/chat/completions", "/models", 1)
+        try:
+            response = self._http().get(address, timeout=timeout)
+        except httpx.HTTPError as error:
+            failure = f"failed ({type(error).__name__}: {self.clean(str(error))})"
+        else:
+            if response.status_code in (500, 502, 503, 504):
+                failure = f"answered {response.status_code}"
+            else:
+                return wire.model_names(response.content) if response.status_code == 200 else None
+        remedy = "Check that the server is up and reachable at base_url."
+        raise EndpointError(f"GET {self.url}/models {failure}.", remedy)
+
     def _http(self) -> httpx.Client:
         with self._lock:
             if self._client is None:
@@ -140,7 +166,8 @@ class Endpoint:
                 headers = {"Content-Type": "application/json"}
                 if self._key:
                     headers["Authorization"] = f"Bearer {self._key}"
-                limits = httpx.Limits(max_connections=self._connections)
+                kept = None if self._keep_alive else 0
+                limits = httpx.Limits(max_connections=self._connections + 1, max_keepalive_connections=kept)
                 self._client = httpx.Client(headers=headers, limits=limits, transport=self._transport)
             return self._client
 
@@ -149,16 +176,19 @@ class Endpoint:
         what = f"POST {self.url}/chat/completions answered {status} (attempt {call.attempts}): "
         what += f"{wire.beginning(said)}."
         if status in (401, 403):
-            return EndpointError(what, f"Set {_KEY_VARIABLES[0]} (or {_KEY_VARIABLES[1]}) to a key it accepts.")
+            remedy = f"Set {_KEY_VARIABLES[0]} (or {_KEY_VARIABLES[1]}) to a key it accepts."
+            return EndpointError(what, remedy, fault="settings")
         if status == 404:
-            return EndpointError(what, f"Check the model name {self.model!r} and the path of base_url.")
+            remedy = f"Check the model name {self.model!r} and the path of base_url."
+            return EndpointError(what, remedy, fault="settings")
         if status < 400:
-            return EndpointError(what, "Give the base_url it redirects to; redirects are not followed.")
+            remedy = "Give the base_url it redirects to; redirects are not followed."
+            return EndpointError(what, remedy, fault="settings")
         if status in (400, 413, 422):
             if status == 413 or wire.is_overflow(said):
                 return ContextOverflow(what, "Shorten the inputs, lower max_tokens, or use a model with more context.")
-            return RejectedError(said, EndpointError(what, "Correct the request or the server's settings."))
-        return EndpointError(what, "Correct the request or the server's settings.")
+            return RejectedError(said, EndpointError(what, _CORRECT, fault="answer"))
+        return EndpointError(what, _CORRECT, fault="answer")
 
     def _failed(self, failure: str, call: Call, retry_after: float | None = None) -> EndpointError:
         return EndpointError(

@@ -166,6 +166,18 @@ def read_completion(body: bytes) -> Completion:
     )
 
 
+def model_names(body: bytes) -> list[str] | None:
+    """The ids of a list of models; None where the body is none."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    rows = data.get("data") if isinstance(data, dict) else None
+    if not isinstance(rows, list):
+        return None
+    return [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+
+
 def _count(value: Any) -> int:
     return value if type(value) is int and value > 0 else 0
 

@@ -22,10 +22,12 @@ class FaultyServer(ThreadingHTTPServer):
     request_queue_size = 256
 
     def __init__(
-        self, faults: Sequence[str] = (), share: float = 0.0, *, seed: int = 0, delay: float = 0.0, port: int = 0
-    ) -> None:
+        self, faults: Sequence[str] = (), share: float = 0.0, *, seed: int = 0, delay: float = 0.0, port: int = 0,
+        models: Sequence[str] = (), poison: str = "",
+    ) -> None:  # fmt: skip
         super().__init__(("127.0.0.1", port), _Handler)
         self.faults, self.share, self.delay = tuple(faults), share, delay
+        self.models, self.poison = tuple(models), poison  # what it lists (no list: 404); a text that breaks it
         self._draw = random.Random(seed)
         self.lock = threading.Lock()
         self.seen: Counter[str] = Counter()  # user's text -> times it was answered properly
@@ -73,6 +75,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None: ...
 
+    def do_GET(self) -> None:
+        listed = {"data": [{"id": name} for name in self.server.models]}
+        self._reply(200 if self.server.models else 404, json.dumps(listed).encode())
+
     def do_POST(self) -> None:
         server = self.server
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -81,26 +87,38 @@ class _Handler(BaseHTTPRequestHandler):
             server.most = max(server.most, server.under_way)
             server.texts.append("".join(one["content"] for one in body["messages"]))
         try:
-            name = server.fault()
-            if name:
+            poisoned = body["messages"][-1]["content"] == server.poison
+            name = "broken" if poisoned else server.fault()
+            if name and name != "twice":
                 getattr(self, f"_{name}")()
                 return
             time.sleep(server.delay)
             text = body["messages"][-1]["content"]
             with server.lock:
                 server.seen[text] += 1
-            self._reply(200, completion(answer(text)))
+            self._reply(200, completion(answer(text)), twice=name == "twice")
         finally:
             with server.lock:
                 server.under_way -= 1
 
-    def _reply(self, status: int, content: bytes, **headers: str) -> None:
+    def _reply(self, status: int, content: bytes, *, twice: bool = False, **headers: str) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(content)
+        if not twice:
+            self.end_headers()
+            self.wfile.write(content)
+            return
+        head = b"".join(self._headers_buffer) + b"\r\n"
+        self._headers_buffer = []
+        self.wfile.write((head + content) * 2)  # in one piece, as a confused proxy would
+
+    def _rejected(self) -> None:
+        self._reply(400, b'{"error": {"message": "no such parameter"}}')
+
+    def _locked(self) -> None:
+        self._reply(401, b'{"error": {"message": "who are you"}}')
 
     def _garbage(self) -> None:
         self._reply(200, b"<html>\x00not an answer")

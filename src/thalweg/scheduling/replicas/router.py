@@ -95,6 +95,14 @@ class Router:
         followers, routed.followers = routed.followers, []
         return followers
 
+    def release(self) -> list[Any]:
+        """Those who wait for a request under way, who wait for it no more."""
+        waiting = [one for routed in self._first for first in routed for one in first.followers]
+        for routed in self._first:
+            for first in routed:
+                first.followers = []
+        return waiting
+
     def forget(self, replica: int) -> None:
         """A replica was restarted: its cache is empty."""
         self._seen[replica] = RadixTree()
