@@ -60,6 +60,7 @@ class _Replica:
     checked: bool = False  # that it serves the model; forgotten when it dies
     checking: bool = False
     refused: str = ""  # why it is not asked
+    names: list[str] = field(default_factory=list)  # of the models it lists
     under_way: set[Future[Answer]] = field(default_factory=set)
 
 
@@ -371,22 +372,25 @@ class Replicas:
                 one.last_error = error
                 one.circuit.failed(dead=True)
             else:
-                one.checked = True
-                one.refused = self._another_model(one, names)
+                one.checked, one.names = True, names or []
+                self._judge()
             self._lock.notify()
 
-    def _another_model(self, one: _Replica, names: list[str] | None) -> str:
-        """Why a replica that lists these models is refused; "" where it is not."""
-        if not names or self._model in names and self._served in ("", self._model):
-            self._served = self._served or (self._model if names else "")
-            return ""
-        # A server with a single model often takes any name for it; then all must call theirs the same.
-        called = self._model if self._model in names else names[0] if len(names) == 1 else ""
-        if called and self._served in ("", called):
-            self._served = called
-            return ""
-        wanted = self._served or self._model
-        return f"{one.model.url} serves {', '.join(map(repr, names[:5]))}, not {wanted!r}."
+    def _judge(self) -> None:
+        """Refuse the replicas that serve another model, by the names each lists.
+
+        A server with a single model often takes any name for it; so if none lists the name asked for, all must call
+        theirs as the first of them that answered does.
+        """
+        listed = [one for one in self._replicas if one.names]
+        if any(self._model in one.names for one in listed):
+            self._served = self._model
+        elif not self._served and listed and len(listed[0].names) == 1:
+            self._served = listed[0].names[0]
+        for one in listed:
+            if (self._served or self._model) not in one.names:
+                names = ", ".join(map(repr, one.names[:5]))
+                one.refused = f"{one.model.url} serves {names}, not {self._served or self._model!r}."
 
 
 def _cancel(job: _Job) -> None:
