@@ -6,13 +6,13 @@ import base64
 import json
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import openai
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, Field
 from serving import serving
 
 from thalweg.server.openai import router
@@ -201,10 +201,12 @@ def test_with_auto_the_answer_is_a_call_or_free_text(client: Any) -> None:
         streamed = list(chat(client, [question], tools=[WEATHER], temperature=1, seed=seed, max_tokens=30, stream=True))
         text = "".join(chunk.choices[0].delta.content or "" for chunk in streamed)
         assert text == (message.content or "")
-    shown = [question, {"role": "assistant", "content": None, "tool_calls": [
-        {"id": "call_1", "type": "function",
-         "function": {"name": "get_weather", "arguments": '{"city": "Paris", "unit": "C"}'}}
-    ]}, {"role": "tool", "tool_call_id": "call_1", "content": "18 degrees, rain"}]  # fmt: skip
+    function = {"name": "get_weather", "arguments": '{"city": "Paris", "unit": "C"}'}
+    shown = [
+        question,
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": function}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "18 degrees, rain"},
+    ]
     pattern = [*shown, {"role": "user", "content": "What is the weather in Rome?"}]
     call = chat(client, pattern, tools=[WEATHER], max_tokens=60).choices[0].message
     assert call.tool_calls and json.loads(call.tool_calls[0].function.arguments)["unit"] in ("C", "F")

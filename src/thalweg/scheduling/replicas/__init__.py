@@ -31,6 +31,7 @@ from thalweg.scheduling.replicas.spec import replicas_of
 __all__ = ["ReplicaStatus", "Replicas", "replicas_of"]
 
 
+SETTLES = 1.0  # seconds that replicas have to say what they serve before any of them is asked
 QUEUED = 3  # requests a replica may have, times its exchanges at once
 
 
@@ -124,6 +125,7 @@ class Replicas:
             )  # fmt: skip
 
         self._replicas = [_Replica((connect or opened)(url)) for url in urls]
+        self._began = time.monotonic()
         self._router = Router(len(urls), capacity=max_concurrency, affinity=affinity, lead=lead)
         self._model, self._timeout, self._deadline, self._retries = model, timeout, deadline, retries
         shown = ",".join(one.model.url for one in self._replicas)
@@ -226,6 +228,10 @@ class Replicas:
     def _able(self) -> list[int]:
         """Replicas that may be asked now."""
         most = QUEUED * self._most
+        if time.monotonic() < self._began + SETTLES and not all(
+            one.checked or one.last_error for one in self._replicas
+        ):
+            return []  # the first that answers shall not become everybody's home
         return [
             i
             for i, one in enumerate(self._replicas)
