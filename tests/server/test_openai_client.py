@@ -5,18 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import math
+import time
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import openai
 import pytest
-from fastapi import FastAPI
-from pydantic import BaseModel, Field, Field
+from pydantic import BaseModel, Field
 from serving import serving
 
-from thalweg.server.openai import router
-from thalweg.server.service import Service
+from thalweg.server import Settings, create_app
 
 SAY = [{"role": "user", "content": "Name three colours."}]
 WEATHER = {
@@ -49,9 +48,7 @@ class Pet(BaseModel):
 
 @pytest.fixture(scope="module")
 def url(model: Any) -> Iterator[str]:
-    app = FastAPI()
-    app.include_router(router(Service({}, model)))
-    with serving(app) as url:
+    with serving(create_app({}, model, Settings(ui=False, cache=False, journal=False))) as url:
         yield f"{url}/v1"
 
 
@@ -201,12 +198,10 @@ def test_with_auto_the_answer_is_a_call_or_free_text(client: Any) -> None:
         streamed = list(chat(client, [question], tools=[WEATHER], temperature=1, seed=seed, max_tokens=30, stream=True))
         text = "".join(chunk.choices[0].delta.content or "" for chunk in streamed)
         assert text == (message.content or "")
-    function = {"name": "get_weather", "arguments": '{"city": "Paris", "unit": "C"}'}
-    shown = [
-        question,
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": function}]},
-        {"role": "tool", "tool_call_id": "c1", "content": "18 degrees, rain"},
-    ]
+    shown = [question, {"role": "assistant", "content": None, "tool_calls": [
+        {"id": "call_1", "type": "function",
+         "function": {"name": "get_weather", "arguments": '{"city": "Paris", "unit": "C"}'}}
+    ]}, {"role": "tool", "tool_call_id": "call_1", "content": "18 degrees, rain"}]  # fmt: skip
     pattern = [*shown, {"role": "user", "content": "What is the weather in Rome?"}]
     call = chat(client, pattern, tools=[WEATHER], max_tokens=60).choices[0].message
     assert call.tool_calls and json.loads(call.tool_calls[0].function.arguments)["unit"] in ("C", "F")
@@ -296,6 +291,27 @@ def test_unknown_models_and_dimensions_are_refused(client: Any) -> None:
         client.embeddings.create(model="thalweg", input="a", dimensions=64)
     with pytest.raises(openai.BadRequestError, match="suffix"):
         client.completions.create(model="thalweg", prompt="a", suffix="b")
+
+
+def test_prompts_are_shared_within_one_user_only(client: Any) -> None:
+    said = [{"role": "system", "content": "You count sheep, one after the other, and never tire of it."}, *SAY]
+    cached = lambda user: chat(client, said, user=user).usage.prompt_tokens_details.cached_tokens  # noqa: E731
+    assert [cached("ann") > 30, cached("ann") > 30, cached("bob") > 30, cached("bob") > 30] == [False, True] * 2
+
+
+def test_a_stream_that_nobody_reads_gives_its_place_back(client: Any, model: Any) -> None:
+    count = [{"role": "user", "content": "Count from one to one thousand."}]
+    stream = chat(client, count, max_tokens=900, stream=True, temperature=1, seed=2, extra_body={"regex": "(a|b){900}"})
+    next(iter(stream))
+    assert any(model.snapshot().running)
+    before = model.counters.rows
+    stream.close()
+    deadline = time.monotonic() + 20
+    while any(model.snapshot().running):
+        assert time.monotonic() < deadline, "the request still runs"
+        time.sleep(0.01)
+    assert model.counters.rows - before < 400  # it would have taken 900
+    assert model.snapshot().finished[-1].answer is None
 
 
 def test_our_own_remote_model_gets_typed_values(url: str) -> None:

@@ -118,6 +118,9 @@ def test_the_choice_under_a_bound_and_the_pareto_set(model: Any, tmp_path: Path)
     assert found.best(max_cost=found.rows[2].cost).setting["m"] == 40
     with pytest.raises(DataError):
         found.best(max_error=0.001)
+    with tw.using(model=model), pytest.raises(DataError, match="error") as asked:
+        analyze(count, {"text": "1"}, vary={"m": [1]}, prices=Prices(1, 1)).pareto()
+    assert "error=" in asked.value.remedy
     assert found.plot(tmp_path / "a.png").stat().st_size > 5000
     assert "in a row" in str(found) and len(str(found).splitlines()) == 6
 

@@ -8,6 +8,7 @@ function of the setting that the caller gives (see `errors`), measured or reason
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,7 @@ class Analysis:
         for name in (x, y):
             if name not in READINGS:
                 raise DataError(f"There is no reading {name!r}.", f"Choose of {', '.join(READINGS)}.")
+            self._known(name)
         ordered = sorted(self.rows, key=lambda one: (getattr(one, x), getattr(one, y)))
         found: list[Estimate] = []
         for one in ordered:
@@ -105,12 +107,20 @@ class Analysis:
             DataError: no setting is within the bounds.
         """
         bounds = (("error", max_error), ("cost", max_cost), ("seconds", max_seconds))
+        by = by or ("error" if max_cost is not None or max_seconds is not None else "cost")
+        for name in (by, *(name for name, limit in bounds if limit is not None)):
+            self._known(name)
         able = [one for one in self.rows if all(limit is None or getattr(one, name) <= limit for name, limit in bounds)]
         if not able:
             said = ", ".join(f"{name} <= {limit:g}" for name, limit in bounds if limit is not None)
             raise DataError(f"No setting of `{self.program}` has {said}.", "Allow more, or let more vary.")
-        by = by or ("error" if max_cost is not None or max_seconds is not None else "cost")
-        return min(able, key=lambda one: (getattr(one, by), one.cost, one.seconds))
+        return min(able, key=lambda one: getattr(one, by))
+
+    def _known(self, name: str) -> None:
+        """Raises `DataError` where a reading was not asked for."""
+        if any(math.isnan(getattr(one, name)) for one in self.rows):
+            wanted = {"error": "error=", "cost": "prices="}.get(name, "cost=")
+            raise DataError(f"The {name} of `{self.program}` is not known.", f"Give {wanted} to `analyze`.")
 
     def plot(self, path: str | Path, x: str = "cost", y: str = "error") -> Path:
         """Draw `y` against `x` with the Pareto set, as PNG or SVG."""

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from thalweg.errors import TypeNotSupported
 from thalweg.models.request import Answer, Capabilities, Request
 from thalweg.scheduling.call_graph import CallGraph, CallNode
 
@@ -137,4 +138,8 @@ def shortest(request: Request, tokenizer: Any) -> str:
         token = state.shortest(state.allowed(), level)
         state.advance(token)
         tokens += [token, *state.forced()]
+    if not state.done:
+        raise TypeNotSupported(
+            f"The shortest answer of a call has more than {LONGEST} tokens.", "Give its type smaller bounds."
+        )
     return tokenizer.decode([token for token in tokens if token != tokenizer.end])
