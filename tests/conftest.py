@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+PRINT = builtins.print
 
 HOME = Path(__file__).parents[1] / ".thalweg" / "test-home"
 os.environ["THALWEG_HOME"] = str(HOME)  # before any test module is imported: the user's own cache is not touched
@@ -49,6 +52,7 @@ def own_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     monkeypatch.setenv("THALWEG_STORE", str(tmp_path / "store"))
     monkeypatch.delenv("THALWEG_MODEL", raising=False)
     yield
+    builtins.print = PRINT  # Ray puts its own in its place
     session = sys.modules.get("thalweg.program.session")
     if session is None:
         return

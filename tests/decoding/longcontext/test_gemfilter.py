@@ -89,9 +89,9 @@ def test_the_second_pass_reads_exactly_the_kept_tokens(gems: GemFilter, planted:
     opened: list[list[int]] = []
     open_ = scorer.open
 
-    def watched(tokens: Any) -> Any:
+    def watched(tokens: Any, *partition: str) -> Any:
         opened.append(list(tokens))
-        return open_(tokens)
+        return open_(tokens, *partition)
 
     scorer.open = watched
     try:
