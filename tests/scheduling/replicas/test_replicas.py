@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from faulty_server import ALL, FaultyServer, answer, running
 
 import thalweg as tw
 from thalweg.errors import EndpointError, ModelError
-from thalweg.models import Format, Message, Request, Sampling
+from thalweg.models import Answer, Format, Message, RemoteModel, Request, Sampling
 from thalweg.program.table_run import TableRun
 from thalweg.scheduling.replicas import Replicas, replicas_of
 from thalweg.scheduling.replicas.circuit import Circuit
@@ -214,7 +214,6 @@ def test_a_replica_that_lists_another_model_is_refused() -> None:
         while {one.circuit for one in model.status()} != {"closed", "refused"} and time.monotonic() < deadline:
             assert model.submit(asked("again")).result(30)
         status = model.status()
-        # Which one was asked for its models first decides where none is called as was asked for; here one is.
         assert [one.circuit for one in status] == ["closed", "refused"] and "'other'" in status[1].last_error
     with running(FaultyServer(models=["a"]), FaultyServer(models=["a"])) as urls, Replicas("m", urls) as model:
         assert model.submit(asked("x")).result(30).text == answer("x")  # all call theirs the same
@@ -225,6 +224,43 @@ def test_requests_that_wait_longer_than_the_deadline_for_busy_replicas_are_answe
     with running(server) as urls, Replicas("m", urls, deadline=0.5, max_concurrency=1) as model:
         futures = [model.submit(asked(f"question {i}")) for i in range(30)]
         assert [one.result(30).text for one in futures] == [answer(f"question {i}") for i in range(30)]
+
+
+class Held(RemoteModel):
+    """A server whose exchanges end when the test says so; once it is `well`, it answers at once."""
+
+    def __init__(self) -> None:
+        super().__init__("m", "http://127.0.0.1:9/v1", retries=0)
+        self.waiting: list[Future[Answer]] = []
+        self.well = False
+
+    def served(self, timeout: float = 5.0) -> list[str] | None:
+        return None
+
+    def submit(self, request: Request) -> Future[Answer]:
+        future: Future[Answer] = Future()
+        if self.well:
+            future.set_result(Answer(answer(request.messages[-1].content)))
+        else:
+            self.waiting.append(future)
+        return future
+
+
+def test_a_long_queue_at_a_replica_that_fails_is_asked_for_again_whole() -> None:
+    held = Held()
+    with Replicas("m", ["http://127.0.0.1:9/v1"], max_concurrency=500, lead=False, connect=lambda url: held) as model:
+        futures = [model.submit(asked(f"question {i}")) for i in range(1200)]
+        deadline = time.monotonic() + 20
+        while len(held.waiting) < 1200:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        held.well = True
+        for one in held.waiting[:3]:  # these open the circuit, which gives back all that wait: far more than a stack
+            one.set_running_or_notify_cancel()
+            one.set_exception(EndpointError("It broke.", "Mend it."))
+        _, left = wait(futures, 30)
+        assert not left, f"{len(left)} requests never ended"
+        assert [one.result().text for one in futures] == [answer(f"question {i}") for i in range(1200)]
 
 
 def test_a_spec_with_several_addresses_names_replicas() -> None:

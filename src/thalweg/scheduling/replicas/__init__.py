@@ -312,7 +312,7 @@ class Replicas:
             self._lock.notify()
         for one in left:
             _cancel(one)
-        if replica.circuit.state == "open":
+        if replica.circuit.state == "open" and not inner.cancelled():  # one cancels all: cancelling calls back at once
             for other in tuple(replica.under_way):
                 other.cancel()  # those that it has not begun go elsewhere
         if again or not job.future.set_running_or_notify_cancel():
