@@ -6,8 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 
+from thalweg.errors import DataError
+from thalweg.program.output_columns import OutputColumns
 from thalweg.program.row_order import MOST_CHARACTERS, WINDOW
-from thalweg.program.tables import Row, Table
+from thalweg.program.tables import Row, Table, TableWriter
 from thalweg.program.types import jsonable
 
 
@@ -40,3 +42,19 @@ def described(error: BaseException, row: int) -> str:
 def row_digest(row: Row) -> str:
     text = json.dumps(jsonable(row.values)) if row.error is None else str(row.error)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def write_row(writer: TableWriter, columns: OutputColumns, row: Row, output: str | None, error: str | None) -> bool:
+    """Write one finished row. Whether it failed only here: a value that its column cannot hold is the row's error.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    try:
+        writer.write([columns.unpack(row.values or {}, output, error)])
+    except DataError as problem:
+        if problem.column is None:
+            raise  # the file, not a cell
+        writer.write([columns.unpack({}, None, described(problem, row.index))])
+        return error is None
+    return False

@@ -32,7 +32,7 @@ from thalweg.program.output_columns import RESERVED, OutputColumns
 from thalweg.program.row_order import plannable, row_order
 from thalweg.program.session import current, model_in_force, schedule_in_force, store_in_force, using
 from thalweg.program.table_plan import Plan, function_plans
-from thalweg.program.table_rows import count_rows, described, next_window, row_digest
+from thalweg.program.table_rows import count_rows, described, next_window, row_digest, write_row
 from thalweg.program.tables import Row, Table, TableWriter, cast, check_writable, open_table
 
 
@@ -185,13 +185,7 @@ class TableRun:
                 while written in made and made[written][1] is not None:
                     row, (output, error) = made.pop(written)  # type: ignore[misc]
                     written += 1
-                    try:
-                        writer.write([columns.unpack(row.values or {}, output, error)])
-                    except DataError as problem:
-                        if problem.column is None:
-                            raise  # the file, not a cell
-                        progress.failed += error is None
-                        writer.write([columns.unpack({}, None, described(problem, row.index))])
+                    progress.failed += write_row(writer, columns, row, output, error)
 
             plans = plannable(model, schedule_in_force(session, model)) and session.labels is None
             rows = enumerate(table)

@@ -27,7 +27,7 @@ from thalweg.program.distributed.shipment import Shipment, settings_said
 from thalweg.program.journal import Meter
 from thalweg.program.row_order import plannable
 from thalweg.program.session import current, model_in_force, schedule_in_force, store_in_force
-from thalweg.program.table_rows import count_rows, described, next_window, row_digest
+from thalweg.program.table_rows import count_rows, described, next_window, row_digest, write_row
 from thalweg.program.table_run import Progress, Summary, TableRun
 from thalweg.program.tables import Row, TableWriter, check_writable
 
@@ -177,10 +177,4 @@ class RayTableRun:
                         row=row.index,
                     )
                 _, output, error = found
-                try:
-                    writer.write([columns.unpack(row.values or {}, output, error)])
-                except DataError as problem:
-                    if problem.column is None:
-                        raise  # the file, not a cell
-                    progress.failed += error is None
-                    writer.write([columns.unpack({}, None, described(problem, row.index))])
+                progress.failed += write_row(writer, columns, row, output, error)

@@ -5,7 +5,7 @@
 - `batch` (the default): what shares most with the worker's cache, longest answers first (BatchLLM);
 - `parrot`: what somebody waits for first, then whole task groups (Parrot).
 
-To add one: a file with a class of the `Policy` protocol, and a line here.
+To add one: a file with a class of the `Policy` protocol (`queue.py` has what most need), and a line here.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ workers first; a worker with nothing to do takes whatever waits. Choose it where
 engine.
 
 Source: Lin et al. 2024, "Parrot: Efficient Serving of LLM-based Applications with Semantic Variable" (the bound of
-2,048 tokens is its published code's). Cost: some microseconds for each of the first `LOOKED_AT` requests waiting.
+2,048 tokens is its published code's). Cost: some microseconds for each of the first requests waiting.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from thalweg.models.bounds import common
+from thalweg.scheduling.policies.queue import Queue
 from thalweg.scheduling.policy import Seat, Waiting, emptiest, fits
 
-LOOKED_AT = 256  # requests of the queue that are compared with a worker's cache
-PASSED_OVER = 512  # admissions after which the oldest request is taken whatever it is
 LATENCY_CELLS = 2048  # of a worker that runs latency-critical work
 SHARED_FROM = 32  # tokens in common from which requests are a prefix set
 REMEMBERED = 4096  # applications whose place is known
 
 
-class Parrot:
+class Parrot(Queue):
     """Applications stay in order, task groups and prefix sets together.
 
     Args:
@@ -41,15 +39,11 @@ class Parrot:
 
     def __init__(self, *, latency_cells: int = LATENCY_CELLS, whole_groups: bool = False) -> None:
         self.latency_cells, self.whole_groups = latency_cells, whole_groups
-        self._queue: dict[int, Waiting] = {}
+        super().__init__()
         self._apps: OrderedDict[str, int] = OrderedDict()  # app -> number of its first request
-        self._shared: dict[tuple[int, int], tuple[int, int]] = {}  # (worker, request) -> (prompts seen, tokens shared)
-        self._came: dict[int, int] = {}  # request -> admissions there had been when it came
-        self._admitted = self._workers = 0
 
     def push(self, waiting: Waiting) -> None:
-        self._queue[waiting.number] = waiting
-        self._came[waiting.number] = self._admitted
+        super().push(waiting)
         if app := waiting.request.hint.app:
             self._apps.setdefault(app, waiting.number)
             self._apps.move_to_end(app)
@@ -57,12 +51,11 @@ class Parrot:
                 self._apps.popitem(last=False)
 
     def choose(self, seat: Seat, seats: Sequence[Seat]) -> Waiting | None:
-        if not self._queue:
+        if not len(self):
             return None
-        oldest = next(iter(self._queue.values()))
-        if self._admitted - self._came[oldest.number] > PASSED_OVER:
-            return oldest if fits(oldest, seat) else None
-        self._workers = max(self._workers, len(seats))
+        overdue = self.overdue()
+        if overdue is not None:
+            return overdue if fits(overdue, seat) else None
         rivals = [other for other in seats if other is not seat and not _full(other)]
         here = {one.request.hint.group for one in seat.running} - {""}
         elsewhere: set[str] = set()
@@ -70,32 +63,19 @@ class Parrot:
             elsewhere = {one.request.hint.group for other in rivals for one in other.running} - {""}
         best: tuple[int, ...] | None = None
         found: Waiting | None = None
-        for _, waiting in zip(range(LOOKED_AT), self._queue.values(), strict=False):
-            own = self._with(seat, waiting)
+        for waiting in self.first():
+            own = self.shared(seat, waiting)
             key = self._key(waiting, own, seat, seats, here, elsewhere)
             if (best is None or key > best) and self._belongs(waiting, own, seat, rivals):
                 best, found = key, waiting
         return found
-
-    def remove(self, waiting: Waiting) -> None:
-        del self._queue[waiting.number]
-        del self._came[waiting.number]
-        self._admitted += 1
-        for worker in range(self._workers):
-            self._shared.pop((worker, waiting.number), None)
-
-    def waiting(self) -> list[Waiting]:
-        return list(self._queue.values())
-
-    def __len__(self) -> int:
-        return len(self._queue)
 
     def _key(
         self, waiting: Waiting, own: int, seat: Seat, seats: Sequence[Seat], here: set[str], elsewhere: set[str]
     ) -> tuple[int, ...]:
         """How much `waiting` is wanted at `seat` now; larger first."""
         hint = waiting.request.hint
-        ahead = own - max((self._with(other, waiting) for other in seats if other is not seat), default=0)
+        ahead = own - max((self.shared(other, waiting) for other in seats if other is not seat), default=0)
         return (
             hint.objective == "latency",
             -hint.rank,
@@ -112,16 +92,6 @@ class Parrot:
         if not seat.running:
             return True
         return fits(waiting, seat, shared=own) and loses_least(waiting, seat, rivals, self.latency_cells)
-
-    def _with(self, seat: Seat, waiting: Waiting) -> int:
-        """Tokens that `waiting` shares with what the worker's cache holds; compared once with each admitted prompt."""
-        key = seat.worker, waiting.number
-        seen, shared = self._shared.get(key, (0, 0))
-        if seen < seat.admitted:
-            for prompt in seat.recent[-(seat.admitted - seen) :]:
-                shared = max(shared, common(prompt, waiting.prompt))
-            self._shared[key] = seat.admitted, shared
-        return shared
 
 
 def loses_least(waiting: Waiting, seat: Seat, rivals: Sequence[Seat], latency_cells: int) -> bool:

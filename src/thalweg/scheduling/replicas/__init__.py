@@ -24,7 +24,7 @@ from thalweg.errors import EndpointError, ModelError
 from thalweg.models.pacing import retry_delay
 from thalweg.models.remote import RemoteModel
 from thalweg.models.request import Answer, Capabilities, Request
-from thalweg.scheduling.replicas.circuit import Circuit
+from thalweg.scheduling.replicas.replica import Replica, ReplicaStatus, judge
 from thalweg.scheduling.replicas.router import Routed, Router, prompt_bytes
 from thalweg.scheduling.replicas.spec import replicas_of
 
@@ -33,36 +33,6 @@ __all__ = ["ReplicaStatus", "Replicas", "replicas_of"]
 
 SETTLES = 1.0  # seconds that replicas have to say what they serve before any of them is asked
 QUEUED = 3  # requests a replica may have, times its exchanges at once
-
-
-@dataclass(frozen=True)
-class ReplicaStatus:
-    """What one replica has done, for people. `circuit` is closed, open, half-open, or refused (it is not asked)."""
-
-    url: str
-    circuit: str
-    under_way: int
-    answered: int
-    failed: int
-    prompt_tokens: int
-    cached_tokens: int
-    last_error: str
-
-
-@dataclass(eq=False)
-class _Replica:
-    model: RemoteModel
-    circuit: Circuit = field(default_factory=Circuit)
-    answered: int = 0
-    failed: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    last_error: str = ""
-    checked: bool = False  # that it serves the model; forgotten when it dies
-    checking: bool = False
-    refused: str = ""  # why it is not asked
-    names: list[str] = field(default_factory=list)  # of the models it lists
-    under_way: set[Future[Answer]] = field(default_factory=set)
 
 
 @dataclass(eq=False)
@@ -124,7 +94,7 @@ class Replicas:
                 keep_alive=False,
             )  # fmt: skip
 
-        self._replicas = [_Replica((connect or opened)(url)) for url in urls]
+        self._replicas = [Replica((connect or opened)(url)) for url in urls]
         self._began = time.monotonic()
         self._router = Router(len(urls), capacity=max_concurrency, affinity=affinity, lead=lead)
         self._model, self._timeout, self._deadline, self._retries = model, timeout, deadline, retries
@@ -177,13 +147,7 @@ class Replicas:
     def status(self) -> list[ReplicaStatus]:
         """What each replica has done."""
         with self._lock:
-            return [
-                ReplicaStatus(
-                    one.model.url, "refused" if one.refused else one.circuit.state, self._router.load[i], one.answered,
-                    one.failed, one.prompt_tokens, one.cached_tokens, one.refused or one.last_error,
-                )
-                for i, one in enumerate(self._replicas)
-            ]  # fmt: skip
+            return [one.status(load) for one, load in zip(self._replicas, self._router.load, strict=True)]
 
     def close(self) -> None:
         """Cancel what waits; exchanges under way end in the background."""
@@ -379,24 +343,8 @@ class Replicas:
                 one.circuit.failed(dead=True)
             else:
                 one.checked, one.names = True, names or []
-                self._judge()
+                self._served = judge(self._replicas, self._model, self._served)
             self._lock.notify()
-
-    def _judge(self) -> None:
-        """Refuse the replicas that serve another model, by the names each lists.
-
-        A server with a single model often takes any name for it; so if none lists the name asked for, all must call
-        theirs as the first of them that answered does.
-        """
-        listed = [one for one in self._replicas if one.names]
-        if any(self._model in one.names for one in listed):
-            self._served = self._model
-        elif not self._served and listed and len(listed[0].names) == 1:
-            self._served = listed[0].names[0]
-        for one in listed:
-            if (self._served or self._model) not in one.names:
-                names = ", ".join(map(repr, one.names[:5]))
-                one.refused = f"{one.model.url} serves {names}, not {self._served or self._model!r}."
 
 
 def _cancel(job: _Job) -> None:
