@@ -200,6 +200,8 @@ def test_pause_theme_and_keys(browser: Any, model: Any, troubles: list[str]) -> 
         assert page.locator(".node-head").first.get_attribute("aria-expanded") == "false"
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowDown")
+        assert page.evaluate("document.activeElement.closest('#tree') !== null")
+        assert page.evaluate("document.activeElement !== document.querySelector('.node-head')")
         assert page.evaluate(UNNAMED) == 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import thalweg as tw
-from thalweg.errors import DataError, FlowError
+from thalweg.errors import DataError, FlowError, UnsupportedByBackend
 from thalweg.program.analysis import analyze, calibrated
 from thalweg.program.analysis.errors import (
     counting_bound,
@@ -70,6 +70,29 @@ def test_what_waits_for_answers_is_another_wave(model: Any) -> None:
     assert (row.calls, row.waves) == (5, 2)
     assert row.graph.groups()[1][0].reads == ("0", "1", "2", "3")
     assert row.seconds <= row.sequential
+
+
+@tw.flow
+def slowly(text: str, m: int) -> int:
+    found = []
+    for i in range(0, len(text), m):
+        steps = 0
+        for _ in range(1_000_000):  # plain code that takes longer than a look at the threads
+            steps += 1
+        found.append(digits(text[i : i + m] + str(steps)))
+    return sum(found)
+
+
+def test_calls_that_plain_code_holds_up_still_wait_for_nothing(model: Any) -> None:
+    with tw.using(model=model):
+        row = analyze(slowly, {"text": text(100), "m": 25}).rows[0]
+    assert (row.calls, row.waves) == (4, 1)
+
+
+def test_a_model_that_cannot_count_is_refused() -> None:
+    scripted = tw.models.ScriptedModel(lambda request: "1")
+    with tw.using(model=scripted), pytest.raises(UnsupportedByBackend, match="tokens"):
+        analyze(count, {"text": "1", "m": 1})
 
 
 def test_prompt_tokens_fall_with_larger_parts_as_n_plus_system_times_n_over_m(model: Any) -> None:

@@ -2,21 +2,25 @@
 
 A flow that runs over it makes the calls that it would make, with their real prompts; what depends on the answers'
 contents depends on the shortest ones here. Calls that come before any of them is answered form a wave: they wait for
-nothing of each other. Cost: rendering and tokenising each prompt, and 10 milliseconds a wave.
+nothing of each other. A wave is whole when every thread of the program waits, however slow its plain code is. Cost:
+rendering and tokenising each prompt, and 10 milliseconds a wave.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from thalweg.errors import TypeNotSupported
+from thalweg.errors import TypeNotSupported, UnsupportedByBackend
 from thalweg.models.request import Answer, Capabilities, Request
+from thalweg.program.compile.tasks import BODIES, LATER
 from thalweg.scheduling.call_graph import CallGraph, CallNode
 
-QUIET = 0.01  # seconds without a new call after which a wave is whole
+QUIET = 0.01  # seconds between looks at whether the program waits
+WAITS = ("threading.py", "selectors.py")  # where a thread that waits for a future stands
 LONGEST = 256  # tokens of an answer that is made up
 
 
@@ -38,7 +42,13 @@ class Counting:
     """
 
     def __init__(self, model: Any) -> None:
+        if not hasattr(model, "prompt_tokens"):
+            raise UnsupportedByBackend(
+                f"{model.name} does not say what a prompt's tokens are.",
+                "Analyse with a local model: its counts are near those of others.",
+            )
         self.model = model
+        self._program = threading.get_ident()
         self.name, self.identity = f"counting {model.name}", f"counting:{model.identity}"
         self.tokenizer: Any = getattr(model, "tokenizer", None)
         own = model.capabilities
@@ -96,7 +106,7 @@ class Counting:
                         future.cancel()
                     return
                 count = -1
-                while count < len(self._waiting):  # until nobody comes any more
+                while count < len(self._waiting) or self._busy():
                     count = len(self._waiting)
                     self._changed.wait(QUIET)
                     if self._closed:
@@ -109,6 +119,14 @@ class Counting:
                         future.set_result(self._shortest(request))
                     except Exception as error:
                         future.set_exception(error)
+
+    def _busy(self) -> bool:
+        """Whether a thread of the program does anything but wait."""
+        bodies = {one.ident for one in threading.enumerate() if one.name in (BODIES.name, LATER.name)}
+        frames = sys._current_frames()
+        return any(
+            not frames[one].f_code.co_filename.endswith(WAITS) for one in (self._program, *bodies) if one in frames
+        )
 
     def _shortest(self, request: Request) -> Answer:
         if request.want == "score":
