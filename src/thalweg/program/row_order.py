@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thalweg.models.request import Request
 from thalweg.program.foreseen import requests, tokens
 from thalweg.program.session import Session
 
@@ -30,7 +31,7 @@ def row_order(program: Any, rows: Sequence[Mapping[str, Any] | None], session: S
     for index, arguments in enumerate(rows):
         if arguments is None:
             continue
-        request = next(_first(program, arguments, session, model), None)
+        request = _first(program, arguments, session, model)
         order.append(index)
         prompts.append(tokens(request, model) if request is not None else [])
         expected.append(request.sampling.max_tokens if request is not None else 0)
@@ -41,9 +42,9 @@ def row_order(program: Any, rows: Sequence[Mapping[str, Any] | None], session: S
     return [order[i] for i in plan_batch(prompts, kv_budget=model.cells, expected=expected).order]
 
 
-def _first(program: Any, arguments: Mapping[str, Any], session: Session, model: Any) -> Any:
+def _first(program: Any, arguments: Mapping[str, Any], session: Session, model: Any) -> Request | None:
     """The first known request; a row that cannot even be rendered fails when it runs, not here."""
     try:
-        yield next(requests(program, arguments, session, model))
+        return next(requests(program, arguments, session, model), None)
     except Exception:
-        return
+        return None

@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 from thalweg.errors import GraphError
 
@@ -34,6 +35,7 @@ class CallNode:
 
 
 Seconds = Callable[[CallNode], float]
+N = TypeVar("N")
 
 
 @dataclass(frozen=True)
@@ -72,18 +74,7 @@ class CallGraph:
     @cached_property
     def order(self) -> tuple[CallNode, ...]:
         """All calls, each after what it reads."""
-        left = {node.name: len(node.reads) for node in self.nodes}
-        ready = [node for node in self.nodes if not left[node.name]]
-        readers: dict[str, list[CallNode]] = {}
-        for node in self.nodes:
-            for name in node.reads:
-                readers.setdefault(name, []).append(node)
-        for node in ready:  # grows while it is walked
-            for reader in readers.get(node.name, ()):
-                left[reader.name] -= 1
-                if not left[reader.name]:
-                    ready.append(reader)
-        return tuple(ready)
+        return topological(self.nodes, lambda node: node.name, lambda node: node.reads)
 
     @cached_property
     def depths(self) -> dict[str, int]:
@@ -146,3 +137,21 @@ class CallGraph:
     def total(self, what: Seconds) -> float:
         """Sum over all calls of seconds, tokens, money."""
         return sum(map(what, self.nodes))
+
+
+def topological(nodes: Sequence[N], name: Callable[[N], str], reads: Callable[[N], Sequence[str]]) -> tuple[N, ...]:
+    """The nodes, each after those whose names it reads, else in the order given (Kahn 1962). Names that no node has do
+    not count; nodes that wait for each other are left out, so that fewer come back."""
+    names = {name(node) for node in nodes}
+    left = {name(node): sum(one in names for one in reads(node)) for node in nodes}
+    readers: dict[str, list[N]] = {}
+    for node in nodes:
+        for one in reads(node):
+            readers.setdefault(one, []).append(node)
+    ready = [node for node in nodes if not left[name(node)]]
+    for node in ready:  # grows while it is walked
+        for reader in readers.get(name(node), ()):
+            left[name(reader)] -= 1
+            if not left[name(reader)]:
+                ready.append(reader)
+    return tuple(ready)

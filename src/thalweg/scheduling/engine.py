@@ -31,6 +31,7 @@ SMALL = 400 * 2**20  # bytes of weights up to which one worker a core pays
 MOST_WORKERS = 4
 LONGEST_GUESS = 64  # tokens an answer is taken to have as long as none of its format was seen
 PREFIXES_KEPT = 1024  # whose tokens are remembered
+FORMATS_KEPT = 4096  # whose answers' lengths are
 REMEMBERED = 256  # requests that ended last, for whoever watches
 
 
@@ -317,6 +318,8 @@ class Engine:
         self, waiting: Waiting, worker: int, admitted: float, answer: Answer | None, error: BaseException | None = None
     ) -> None:
         if answer is not None:
+            if len(self._lengths) >= FORMATS_KEPT:
+                self._lengths.clear()
             kind, length = waiting.request.format.digest, answer.usage.output_tokens
             self._lengths[kind] = self._lengths.get(kind, length) * 0.9 + length * 0.1
         reason = "" if error is None else f"{type(error).__name__}: {error}"

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from thalweg.errors import Error, Overloaded, ServerClosing, TookTooLong
-from thalweg.models.request import Answer, Hint, Request
+from thalweg.models.request import Answer, Request
 from thalweg.program.journal import new_run_id
 from thalweg.program.session import Session, store_in_force
 from thalweg.server.settings import Settings
@@ -187,9 +187,3 @@ class Service:
 def _call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
     with suppress(RuntimeError):  # the loop has ended: nobody waits
         loop.call_soon_threadsafe(callback)
-
-
-def hinted(request: Request, **said: Any) -> Request:
-    """A request with fields of its `Hint` replaced."""
-    hint: Hint = replace(request.hint, **said)
-    return replace(request, hint=hint)

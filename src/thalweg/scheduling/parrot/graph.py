@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from thalweg.errors import GraphError
 from thalweg.models.request import Format, Sampling
+from thalweg.scheduling.call_graph import topological
 
 PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,63}")
@@ -132,14 +133,7 @@ class Graph:
     @cached_property
     def order(self) -> tuple[Node, ...]:
         """All nodes, each after what it reads."""
-        left = {node.output: sum(name in self.producers for name in node.inputs) for node in self.nodes}
-        ready = [node for node in self.nodes if not left[node.output]]
-        for node in ready:  # grows while it is walked
-            for reader in self.consumers(node.output):
-                left[reader.output] -= 1
-                if not left[reader.output]:
-                    ready.append(reader)
-        return tuple(ready)
+        return topological(self.nodes, lambda node: node.output, lambda node: node.inputs)
 
     @cached_property
     def levels(self) -> dict[str, int]:
