@@ -101,6 +101,7 @@ class Engine:
         self._policy = policy_named(policy) if isinstance(policy, str) else policy
         self._lengths: dict[str, float] = {}  # format -> mean tokens of its answers so far
         self._fresh: list[Waiting] = []  # submitted, not handed to the policy yet
+        self._read: list[Waiting] = []  # of these, those whose prompts are being tokenised
         self._numbers = itertools.count(1)
         self.cells: int = getattr(scorer, "cells", own.context * own.streams)  # tokens that a worker's cache holds
         self.finished: deque[Finished] = deque(maxlen=REMEMBERED)
@@ -152,13 +153,18 @@ class Engine:
             self._wake.notify_all()
 
     @property
+    def watched(self) -> threading.Condition:
+        """The lock under which what `snapshot` shows changes."""
+        return self._wake
+
+    @property
     def policy(self) -> Policy:
         return self._policy
 
     @property
     def waiting(self) -> int:
         """Requests in the queue."""
-        return len(self._policy) + len(self._fresh)
+        return len(self._policy) + len(self._read) + len(self._fresh)
 
     def _drain(self) -> list[Waiting]:
         waiting = self._policy.waiting()
@@ -171,7 +177,7 @@ class Engine:
     def snapshot(self) -> Snapshot:
         """What waits and what runs at this moment. For watching; costs the engine a few microseconds a request."""
         with self._wake:
-            waiting = (*self._policy.waiting(), *self._fresh)
+            waiting = (*self._policy.waiting(), *self._read, *self._fresh)
             running = tuple(tuple(worker.under_way) for worker in self.workers)
             return Snapshot(waiting, running, replace(self.counters), tuple(self.finished))
 
@@ -227,6 +233,7 @@ class Engine:
                 if self._abandoned or (self._closed and not worker.running):
                     return False
                 fresh, self._fresh = self._fresh, []
+                self._read += fresh
             if not fresh:
                 return True
             self._queue(fresh)
@@ -243,6 +250,7 @@ class Engine:
             except Exception as error:
                 one.future.set_exception(error)
         with self._wake:
+            self._read = [one for one in self._read if one not in fresh]
             for one in read:
                 if self._closed:
                     one.future.cancel()

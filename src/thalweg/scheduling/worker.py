@@ -147,8 +147,8 @@ class Worker:
             one.nodes = one.fragment.place(forest, one.prefix)
         scores = self.scorer.score(forest)
         self.engine.count(turns=1, rows=scores.rows, decode_seconds=scores.seconds)
+        self._turning = list(self.running)
         running, self.running = self.running, []
-        self._turning = running
         for one in running:
             logits = [scores.logits(node) for node, want in zip(one.nodes, one.fragment.wants, strict=True) if want]
             try:
@@ -206,12 +206,19 @@ class Worker:
             accepted_tokens=usage.accepted_tokens,
         )
         answer = replace(answer, prompt_tokens=one.prompt, usage=usage, model=self.engine.identity)
-        self.engine.ended(waiting, self.index, one.admitted, answer)
+        self._ended(one, answer)
         waiting.future.set_result(answer)
 
     def _fail(self, one: Running, error: BaseException) -> None:
         if one.prefix.lane >= 0:
             self.scorer.close(one.prefix)
         if not one.waiting.future.done():
-            self.engine.ended(one.waiting, self.index, one.admitted, None, error)
+            self._ended(one, None, error)
             one.waiting.future.set_exception(error)
+
+    def _ended(self, one: Running, answer: Answer | None, error: BaseException | None = None) -> None:
+        """A request goes from those under way to those that ended, for whoever looks, at one moment."""
+        with self.engine.watched:
+            if self._turning is not None and one in self._turning:
+                self._turning.remove(one)
+            self.engine.ended(one.waiting, self.index, one.admitted, answer, error)

@@ -92,7 +92,7 @@ class RowActor:
         from thalweg.program.table_run import TableRun
 
         job = self.job
-        self.folder = Path(tempfile.mkdtemp(prefix="thalweg-worker-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"thalweg-worker-{job.run}-"))
         self.store = GatheringStore(self.folder / "store")
         model = job.load() if job.load is not None else job.model
         configure(**job.settings, model=model, store=self.store, progress=False)
