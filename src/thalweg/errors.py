@@ -215,3 +215,7 @@ class RequestRefused(Error):
 
 class ClusterError(Error):
     """A cluster cannot be reached or started, or its workers die again and again."""
+
+
+class SearchError(Error):
+    """A search over programs cannot begin or go on: no examples, a metric that never works, a study of another search."""

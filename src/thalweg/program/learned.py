@@ -40,7 +40,7 @@ from thalweg.program.session import (
     store_in_force,
 )
 from thalweg.program.signature import Signature, has_body, row_inputs
-from thalweg.program.strategy import Demonstration, Direct, Parameters
+from thalweg.program.strategy import Demonstration, Direct, Parameters, is_procedure
 from thalweg.program.types import jsonable
 from thalweg.program.value import Failure, Value
 
@@ -219,6 +219,12 @@ class Learned(Generic[P, T]):
         kind = self.signature.output.format.kind
         told = ""
         path = self.name
+        if is_procedure(session.strategy):  # it asks more than once: nothing that it reads on the way is the answer
+            yield Started(path)
+            value = self.submit(*args, **kwargs).result()
+            yield Finished(path, value)
+            yield Done(value)
+            return
 
         def observe(text: str) -> None:
             nonlocal told
@@ -379,6 +385,9 @@ class Learned(Generic[P, T]):
     # -- one call ---------------------------------------------------------------------------------------------
 
     def _session(self) -> Session:
+        pinned = self.__dict__.get("_pinned")  # a procedure asks: exactly these settings
+        if pinned is not None:
+            return self.own.over(pinned)
         session = current()
         if self.own is not _NOTHING:
             session = self.own.over(session)
@@ -397,6 +406,10 @@ class Learned(Generic[P, T]):
         observe: Callable[[str], None] | None = None,
         ticket: Ticket | None = None,
     ) -> Value[Any]:
+        if is_procedure(session.strategy):
+            from thalweg.program.procedure import run_procedure
+
+            return run_procedure(self, inputs, session, want, ticket)
         model = model_in_force(session)
         if want != "value" and model.capabilities.logits == "none" and "recorded" not in model.name:
             raise UnsupportedByBackend(
@@ -454,6 +467,11 @@ class Learned(Generic[P, T]):
             session.sampler or "masked",
         )
         strategy = session.strategy or _DIRECT
+        if is_procedure(strategy):
+            raise UnsupportedByBackend(
+                f"`{self.name}` is asked by the strategy {strategy.name!r}, which has no single prompt.",
+                "Look at the calls of a run with `thalweg inspect`, or render the function with another strategy.",
+            )
         parameters = self.parameters
         messages, prefix, suffix = self._prompter.prompt(strategy, parameters, inputs, model)
         reserve = self._prompter.reserve(model)

@@ -286,9 +286,14 @@ class Store:
             ).fetchone()
         return self._call(row) if row else None
 
-    def calls(self, run: str | None = None, *, limit: int | None = None) -> Iterator[Call]:
-        """Journalled calls, oldest first; of one run or of all."""
-        where, arguments = ("WHERE run = ?", [run]) if run else ("", [])
+    def calls(
+        self, run: str | None = None, *, kind: str = "", under: str = "", limit: int | None = None
+    ) -> Iterator[Call]:
+        """Journalled calls, oldest first; of one run or of all, of one kind, at places that begin with `under`."""
+        said = {"run = ?": [run], "kind = ?": [kind], "path >= ? AND path < ?": [under, under + "\U0010ffff"]}
+        wanted = [(text, given) for text, given in said.items() if given[0]]
+        where = f"WHERE {' AND '.join(text for text, _ in wanted)}" if wanted else ""
+        arguments: list[Any] = [one for _, given in wanted for one in given]
         query = f"SELECT {', '.join(_COLUMNS)} FROM calls {where} ORDER BY rowid"
         if limit is not None:
             query, arguments = f"{query} LIMIT ?", [*arguments, limit]
@@ -324,6 +329,12 @@ class Store:
             if made.rowcount:
                 return None
             return self._db.execute("SELECT status FROM runs WHERE run = ?", (run,)).fetchone()[0]
+
+    def identity(self, run: str) -> str | None:
+        """What a run was opened for (see `begin`); None where there is no such run."""
+        with self._guard():
+            found = self._db.execute("SELECT identity FROM runs WHERE run = ?", (run,)).fetchone()
+        return found[0] if found else None
 
     def finish(self, run: str, status: str) -> None:
         with self._guard():

@@ -40,6 +40,8 @@ class Parameters:
 
 
 class Strategy(Protocol):
+    """How a call is asked in one prompt. One that asks more than once has `solve` instead (see `procedure.py`)."""
+
     @property
     def name(self) -> str: ...
 
@@ -67,6 +69,11 @@ class Direct:
             messages.append(Message("assistant", signature.output.encode(demonstration.output)))
         messages.append(Message("user", show_inputs(inputs)))
         return messages
+
+
+def is_procedure(strategy: Any) -> bool:
+    """Whether a strategy asks more than once."""
+    return hasattr(strategy, "solve")
 
 
 def show_inputs(inputs: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ that survives `is`, `match` and `json`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -18,9 +18,10 @@ T = TypeVar("T")
 
 
 class Value(Generic[T]):
-    """A result under way. `label` says where its information came from, `path` which call of the run makes it."""
+    """A result under way. `label` says where its information came from, `path` which call of the run makes it;
+    `details`, once it is there, how a strategy of several questions came to it."""
 
-    __slots__ = ("_before_wait", "_future", "label", "path")
+    __slots__ = ("_before_wait", "_future", "details", "label", "path")
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class Value(Generic[T]):
         self._future = future
         self.path = path
         self.label = label
+        self.details: Mapping[str, Any] = {}
         self._before_wait = before_wait  # gets the work going, or says why waiting would never end
 
     def result(self, timeout: float | None = None) -> T:
