@@ -218,4 +218,4 @@ class ClusterError(Error):
 
 
 class SearchError(Error):
-    """A search over programs cannot begin or go on: no examples, a metric that never works, a study of another search."""
+    """A search over programs cannot begin or go on: no examples, a program that always fails."""

@@ -132,7 +132,7 @@ def _search(search: Search, strategy: Any, splits: list[list[Example]], run: str
     except SearchOver as over:
         if not search.trials:
             raise SearchError(
-                f"The budget of {over.reason} does not pay for trying the program as it is on {len(search.dev)} examples.",
+                f"The budget of {over.reason} does not pay for {len(search.dev)} examples of the program as it is.",
                 "Give a larger budget, or a smaller dev split.",
             ) from None
         reason = over.reason

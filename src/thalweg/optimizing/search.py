@@ -133,7 +133,7 @@ class Search:
         metric: Metric,
         journal: StudyJournal,
         *,
-        budget: Budget = Budget(),
+        budget: Budget | None = None,
         seed: int = 0,
         cache: FunctionalCache | None = None,
         failure_score: float = 0.0,
@@ -145,7 +145,7 @@ class Search:
         self.dev = tuple(dev)
         self.metric = metric
         self.journal = journal
-        self.budget = budget
+        self.budget = budget or Budget()
         self.seed = seed
         self.cache = cache
         self.failure_score = failure_score
