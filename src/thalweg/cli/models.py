@@ -47,6 +47,8 @@ def prepare(name: str, formats: tuple[str, ...], as_json: bool) -> None:
     from thalweg.models.prepare import measure
 
     report = measure(name, formats or ("q8_0", "bf16", "original"), progress=lambda text: click.echo(text, err=True))
+    if report.chosen is not None:
+        _profile(name)
     rows: list[dict[str, Any]] = report.rows()
     if as_json:
         for row in rows:
@@ -58,6 +60,19 @@ def prepare(name: str, formats: tuple[str, ...], as_json: bool) -> None:
     for line in table:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     click.echo("prefill and decode in tokens/s (decode by streams); exact rows: batch-mates that never change a result")
+
+
+def _profile(name: str) -> None:
+    """What the chosen format costs, for plans."""
+    from thalweg.models import load
+    from thalweg.scheduling.profiles import measured
+
+    click.echo("measuring what prompts and passes cost", err=True)
+    scorer = load(name)
+    try:
+        measured(scorer)
+    finally:
+        getattr(scorer, "free", lambda: None)()
 
 
 def _cell(value: Any) -> str:

@@ -220,8 +220,6 @@ def _show_summary(summary: Any, output: str) -> None:
 
 
 def _show_plan(plan: Any) -> None:
-    from thalweg.cli.costs import estimate
-
     click.echo(f"program        {plan.program} with {plan.model}")
     click.echo(f"rows           {plan.rows if plan.rows is not None else 'unknown until read'}")
     click.echo(f"run            {plan.run} ({plan.status}{f', {plan.done} rows done' if plan.done else ''})")
@@ -230,16 +228,18 @@ def _show_plan(plan: Any) -> None:
     for one in plan.functions:
         note = "" if one.measured else " (inputs not known before running: fixed part only)"
         shared = f"{one.shared_tokens} of them shared by all{note}"
-        click.echo(f"  {one.name:<12} {one.prompt_tokens:.0f} prompt tokens a call, {shared}")
+        calls = f"{one.calls:.3g} calls a row"
+        click.echo(f"  {one.name:<12} {calls}, {one.prompt_tokens:.0f} prompt tokens a call, {shared}")
+        said = f"as in {one.output_seen} earlier answers" if one.output_seen else "a guess by the type"
+        click.echo(f"  {'':<12} about {one.output_tokens:.3g} tokens drawn an answer ({said})")
     if plan.functions and left:
-        total = sum(one.prompt_tokens for one in plan.functions) * left
-        fresh = sum(max(0.0, one.prompt_tokens - one.shared_tokens) for one in plan.functions) * left
-        click.echo(f"prompt tokens  at most {total:.0f}, of which {fresh:.0f} must be computed")
-        seconds = estimate(plan.model, fresh, len(plan.functions) * left)
-        if math.isnan(seconds):
+        total = sum(one.calls * one.prompt_tokens for one in plan.functions) * left
+        fresh = sum(one.calls * max(0.0, one.prompt_tokens - one.shared_tokens) for one in plan.functions) * left
+        click.echo(f"prompt tokens  about {total:.0f}, of which {fresh:.0f} must be computed")
+        if math.isnan(plan.seconds):
             click.echo("time           not known; `thalweg models prepare` measures this machine once")
         else:
-            click.echo(f"time           about {seconds:.0f} s on this machine if every function is called once a row")
+            click.echo(f"time           about {plan.seconds:.0f} s on this machine")
     click.echo("Nothing was run.")
 
 

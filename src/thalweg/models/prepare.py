@@ -180,16 +180,6 @@ def tree_exact_rows(choice: Choice) -> int:
     return int(known)
 
 
-def rates(name: str = DEFAULT) -> tuple[float, float] | None:
-    """Tokens a second read, and written with many streams, as `measure` found them; None where it has not run."""
-    source = locate(name)
-    for row in _record(_note(source), digest_of(source.path)).get("measured") or []:
-        if row["chosen"]:
-            decode = [rate for key, rate in row.items() if key.startswith("decode ")]
-            return float(row["prefill"]), float(max(decode))
-    return None
-
-
 def _weights(source: Source, format: str, *, verify: bool = False) -> Path:
     if format == "original" or file_type(source.path) == FORMATS[format]:
         return source.path

@@ -302,6 +302,16 @@ class Store:
         for row in rows:
             yield self._call(row)
 
+    def answers_of(self, function: str, latest: int) -> list[str]:
+        """The latest answers (JSON) that were written for calls of a function, whatever run they belong to."""
+        query = (
+            "SELECT answer FROM calls WHERE function = ? AND kind = 'value' AND answer IS NOT NULL "
+            "ORDER BY rowid DESC LIMIT ?"
+        )
+        with self._guard():
+            rows = self._db.execute(query, (function, latest)).fetchall()
+        return [self._unpack(row[0]) for row in rows]
+
     def _call(self, row: tuple[Any, ...]) -> Call:
         cells: list[Any] = [self._unpack(value) if isinstance(value, str) else value for value in row]
         return Call(*cells)

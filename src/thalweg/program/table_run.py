@@ -31,9 +31,10 @@ from thalweg.program.learned import Learned
 from thalweg.program.output_columns import RESERVED, OutputColumns
 from thalweg.program.row_order import plannable, row_order
 from thalweg.program.session import current, model_in_force, schedule_in_force, store_in_force, using
-from thalweg.program.table_plan import Plan, function_plans
+from thalweg.program.table_plan import Plan, function_plans, seconds_of
 from thalweg.program.table_rows import count_rows, described, next_window, row_digest, write_row
 from thalweg.program.tables import Row, Table, TableWriter, cast, check_writable, open_table
+from thalweg.scheduling.profiles import kept
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,11 @@ class TableRun:
             status, done = "resumes", counted[0]
         functions = tuple(function_plans(self.program, table, wiring, self._session(), model))
         rows = count_rows(table, self.limit)
-        return Plan(_name(self.program), model.name, rows, done, tuple(columns.columns), functions, run, status)
+        left = max(0, (rows or 0) - done)
+        seconds = seconds_of(functions, left, kept(model.identity), model.capabilities.streams)
+        return Plan(
+            _name(self.program), model.name, rows, done, tuple(columns.columns), functions, run, status, seconds
+        )  # fmt: skip
 
     # -- the run ----------------------------------------------------------------------------------------------
 
