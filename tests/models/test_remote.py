@@ -285,6 +285,21 @@ def test_a_refused_response_format_is_remembered(server, connect):
     assert '"refund", "complaint"' in system["content"]
 
 
+def test_a_server_that_breaks_on_a_response_format_is_asked_without_it(server, connect):
+    broken = refuse("Internal Server Error", 500)
+    model = connect(broken, broken, say("refund"), broken, broken, say("refund"), say("complaint"), retries=3)
+    assert [ask(model, CHOICES).result(20).text for _ in range(3)] == ["refund", "refund", "complaint"]
+    # Once may be a bad moment of the server; twice is what it is like.
+    assert ["response_format" in body for body in server.bodies] == [True, True, False, True, True, False, False]
+
+
+def test_a_server_that_breaks_for_a_moment_keeps_structured_output(server, connect):
+    right = say('{"answer": "refund"}')
+    model = connect(refuse("Internal Server Error", 500), right, right, retries=3)
+    assert [ask(model, CHOICES).result(20).text for _ in range(2)] == ["refund", "refund"]
+    assert ["response_format" in body for body in server.bodies] == [True, True, True]
+
+
 def test_a_refused_pattern_costs_structured_output_for_regex_only(server, connect):
     model = connect(refuse("pattern is not supported", 422), say("0042"), say("0043"), say('{"answer": "refund"}'))
     assert [ask(model, DIGITS).result(5).text for _ in range(2)] == ["0042", "0043"]

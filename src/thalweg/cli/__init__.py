@@ -17,6 +17,8 @@ _COMMANDS = {
     "run": "map a program over a table",
     "serve": "programs and a model over HTTP",
     "ask": "call one function or ask one question",
+    "optimize": "search for a better program by labelled examples",
+    "compare": "two programs on the same rows: which one is better, and is it chance",
     "runs": "list durable runs",
     "resume": "go on with a durable run",
     "questions": "what waits for a person",

@@ -18,6 +18,7 @@ _SETTINGS = ("model", "temperature", "seed", "decoder", "sampler")
     "--type", "type_", default="str", show_default=True, help="str, int, float, bool, date, or a|b|c for a choice."
 )
 @click.option("--instruction", default="Answer the question.", help="What to do with the question.")
+@click.option("--state", "state_path", type=click.Path(), help="Parameters saved by `save`, or a study.")
 @click.option("--model", help="Model name, .gguf path, openai:MODEL@URL.")
 @click.option("--temperature", type=float, help="0 is greedy (default).")
 @click.option("--seed", type=int, help="For temperature above 0.")
@@ -39,6 +40,12 @@ def command(question: str, inputs: tuple[str, ...], type_: str, instruction: str
     said = {name: options[name] for name in _SETTINGS if options[name] is not None}
     with tw.using(**said):
         program, arguments = _program(question, inputs, type_, instruction)
+        if options["state_path"]:
+            from thalweg.cli.saved import with_saved
+
+            if ".py:" not in question:
+                raise click.UsageError("--state needs a program: FILE.py:NAME.")
+            program = with_saved(program, options["state_path"])
         if options["distribution"]:
             if not isinstance(program, Learned):
                 raise click.UsageError("--distribution needs a learned function, not a flow.")

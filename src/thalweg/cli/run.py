@@ -28,7 +28,7 @@ from thalweg.cli.target import load_program
 )
 @click.option("--limit", type=click.IntRange(1), help="Only the first rows.")
 @click.option("--model", help="Model name, .gguf path, openai:MODEL@URL[,URL], recorded:PATH.")
-@click.option("--state", "state_path", type=click.Path(), help="Parameters saved by `save`.")
+@click.option("--state", "state_path", type=click.Path(), help="Parameters saved by `save`, or a study.")
 @click.option(
     "--concurrency", type=click.IntRange(1), help="Rows under way at once. Default twice the model's streams."
 )
@@ -57,7 +57,9 @@ def command(target: str, input_: str, output: str, **options: Any) -> int:
 
     program = load_program(target)
     if options["state_path"]:
-        program = program.load(options["state_path"])
+        from thalweg.cli.saved import with_saved
+
+        program = with_saved(program, options["state_path"])
     names = (
         "model",
         "concurrency",

@@ -7,11 +7,15 @@ from typing import Any
 
 import click
 
+from thalweg.cli.saved import with_states
 from thalweg.cli.target import load_programs
 
 
 @click.command("serve")
 @click.argument("targets", nargs=-1)
+@click.option(
+    "--state", "states", multiple=True, metavar="[NAME=]PATH", help="What was saved of a program; repeatable."
+)
 @click.option("--model", help="Model name, .gguf path, openai:MODEL@URL[,URL...], recorded:PATH.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
@@ -55,6 +59,7 @@ def command(targets: tuple[str, ...], **said: Any) -> int:
     if unknown:
         raise click.UsageError(f"--admin {min(unknown)}: no key has this name.")
     programs = {name: program for target in targets for name, program in load_programs(target).items()}
+    programs = with_states(programs, said["states"])
     settings = Settings(
         host=said["host"], port=said["port"], api_keys=keys, admins=said["admins"], max_body_bytes=said["max_body"],
         timeout_seconds=said["timeout"], max_waiting=said["max_waiting"], grace_seconds=said["grace"], ui=said["ui"],

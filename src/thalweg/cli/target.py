@@ -43,6 +43,19 @@ def load_programs(target: str) -> dict[str, Any]:
     return {program.name: program}
 
 
+def load_object(target: str) -> Any:
+    """Anything that a file or module holds: `path/to/file.py:name`. A file whose program is loaded is not run again,
+    so that its classes stay the same. Raises `click.UsageError`."""
+    place, _, name = target.rpartition(":")
+    known = sys.modules.get(Path(place).stem)
+    same = known is not None and Path(getattr(known, "__file__", None) or ".").resolve() == Path(place).resolve()
+    module = known if same else _import(place)
+    if not hasattr(module, name):
+        near = difflib.get_close_matches(name, vars(module), 1)
+        raise click.UsageError(f"{place} has no {name!r}.{f' Did you mean {near[0]}?' if near else ''}")
+    return getattr(module, name)
+
+
 def _programs(place: str) -> dict[str, Any]:
     return {key: one for key, one in vars(_import(place)).items() if isinstance(one, Flow | Learned)}
 

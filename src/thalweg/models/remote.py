@@ -83,7 +83,7 @@ class RemoteModel:
         self._pool = WorkerPool(max_concurrency, f"thalweg-{model}", self._server.close)
         # What the server taught: kinds or digests of formats it refuses, whether it ever took one, its length field.
         self._refused: set[str] = set()
-        self._took_schema = False
+        self._took_schema = self._broke = False
         self._length_field = wire.LENGTH_FIELDS[0]
 
     def __repr__(self) -> str:
@@ -164,7 +164,7 @@ class RemoteModel:
 
     def _completion(self, request: Request, messages: tuple[Message, ...], call: Call) -> tuple[wire.Completion, bool]:
         """One completion, and whether it was asked for as structured output; learns what the server refuses."""
-        refusal = ""
+        refusal, broke = "", False
         while True:
             form, field = None if refusal else self._response_format(request), self._length_field
             if form is None and request.format.kind != "text":
@@ -172,17 +172,21 @@ class RemoteModel:
             else:
                 asked = messages
             try:
-                found = self._server.complete(wire.chat_body(self.model, request, asked, form, field), call)
+                body = wire.chat_body(self.model, request, asked, form, field)
+                doubtful = form is not None and self.structured == "auto" and not self._took_schema
+                found = self._server.complete(body, call, doubtful=doubtful)
             except RejectedError as rejected:
                 if wire.LENGTH_FIELDS[1] in rejected.said and field == wire.LENGTH_FIELDS[0]:
                     self._length_field = wire.LENGTH_FIELDS[1]
                 elif form is not None and self.structured == "auto":
-                    refusal = rejected.said or "refused"
+                    refusal, broke = rejected.said or "refused", rejected.broke
                 else:
                     raise rejected.error from None
                 continue
             if form is not None:
                 self._took_schema = True
+            elif refusal and broke and not self._broke:  # once may have been the server's bad moment
+                self._broke = True
             elif refusal:  # without it the same request was fine
                 self._refused.add(self._scope(request, refusal))
             return found, form is not None

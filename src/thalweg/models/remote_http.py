@@ -30,10 +30,11 @@ _URL_VARIABLES = ("THALWEG_OPENAI_BASE_URL", "OPENAI_BASE_URL")
 
 
 class RejectedError(Exception):
-    """The server will not take the request as it is: `said` is its reason, `error` what the user gets to see."""
+    """The server will not take the request as it is: `said` is its reason, `error` what the user gets to see; `broke`:
+    it failed on the request instead of refusing it."""
 
-    def __init__(self, said: str, error: Error) -> None:
-        self.said, self.error = said, error
+    def __init__(self, said: str, error: Error, *, broke: bool = False) -> None:
+        self.said, self.error, self.broke = said, error, broke
 
 
 @dataclass(slots=True)
@@ -82,8 +83,13 @@ class Endpoint:
         """A fresh account of a request, whose deadline starts now."""
         return Call(time.monotonic() + (self.retries + 2) * self.timeout)
 
-    def complete(self, body: bytes, call: Call) -> wire.Completion:
-        """One request and its retries; raises EndpointError, ContextOverflow or RejectedError."""
+    def complete(self, body: bytes, call: Call, *, doubtful: bool = False) -> wire.Completion:
+        """One request and its retries; raises EndpointError, ContextOverflow or RejectedError.
+
+        Args:
+            doubtful: the body asks for what the server may not have: a second answer of 500 counts as a refusal, since
+                some servers fail on what they do not know.
+        """
         import httpx
 
         attempt = 0
@@ -101,6 +107,8 @@ class Endpoint:
                 if status not in _PASSING and status < 500:
                     raise self._refusal(status, content, call)
                 failure = f"answered {status}: {wire.beginning(self.clean(wire.error_text(content)))}"
+                if doubtful and status == 500 and attempt > 1:
+                    raise RejectedError("", self._failed(failure, call), broke=True)
             except wire.GarbageError as error:
                 failure = f"sent {self.clean(str(error))}"
             except httpx.ConnectTimeout:

@@ -7,10 +7,24 @@ from typing import Any
 
 from thalweg.errors import SearchError
 
-_ROOM = "thalweg.optimizing.optimizers"
+_ROOM = "thalweg.optimizing"
 NAMES = {
-    "labeled": f"{_ROOM}.labeled_few_shot:LabeledFewShot",
-}  # name -> "module:class"
+    "auto": f"{_ROOM}.optimizers.auto:Auto",
+    "labeled": f"{_ROOM}.optimizers.labeled_few_shot:LabeledFewShot",
+    "bootstrap": f"{_ROOM}.optimizers.bootstrap_few_shot:BootstrapFewShot",
+    "random": f"{_ROOM}.optimizers.random_search:BootstrapFewShotWithRandomSearch",
+    "ape": f"{_ROOM}.optimizers.ape:APE",
+    "mipro": f"{_ROOM}.optimizers.mipro:MIPROv2",
+    "gepa": f"{_ROOM}.optimizers.reflective:GEPA",
+    "knn": f"{_ROOM}.optimizers.knn_few_shot:KNNFewShot",
+    "ensemble": f"{_ROOM}.optimizers.ensemble:Ensemble",
+    "claps": f"{_ROOM}.optimizers.claps:ClaPS",
+    "tpe": f"{_ROOM}.algorithms.tpe:TPE",
+    "evolution": f"{_ROOM}.algorithms.regularized_evolution:RegularizedEvolution",
+    "climbing": f"{_ROOM}.algorithms.hill_climbing:HillClimbing",
+    "grid": f"{_ROOM}.algorithms.grid:Grid",
+    "halving": f"{_ROOM}.algorithms.successive_halving:SuccessiveHalving",
+}  # name -> "module:class"; algorithms search the choices that a program leaves open, driven by `Searching`
 
 
 def optimizer_of(strategy: Any) -> Any:
@@ -30,4 +44,7 @@ def _one(name: str) -> Any:
     if name not in NAMES:
         raise SearchError(f"There is no optimizer {name!r}.", f"Choose one of: {', '.join(NAMES)}.")
     module, _, made = NAMES[name].partition(":")
-    return getattr(import_module(module), made)()
+    one = getattr(import_module(module), made)()
+    if hasattr(one, "run"):
+        return one
+    return import_module(f"{_ROOM}.optimizers.searching").Searching(one)

@@ -7,27 +7,36 @@ a final score on examples that the search never saw is always beside that of the
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import inspect
 import json
+import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from thalweg.errors import DataError, SearchError
 from thalweg.optimizing.comparison import compared
-from thalweg.optimizing.example import Example, examples_of
+from thalweg.optimizing.example import Example, read_examples
+from thalweg.optimizing.leakage import checked
 from thalweg.optimizing.metric import Metric, exact_match, identity_of
 from thalweg.optimizing.named import optimizer_of
-from thalweg.optimizing.search import Search, SearchOver, Trial, check_begins
+from thalweg.optimizing.ready_metrics import metric_of
+from thalweg.optimizing.scoring import arguments_of
+from thalweg.optimizing.search import Search, check_begins
+from thalweg.optimizing.search_bar import progress_bar
 from thalweg.optimizing.splits import split
-from thalweg.optimizing.study import Study
+from thalweg.optimizing.study import Study, place_of
 from thalweg.optimizing.study_journal import StudyJournal
-from thalweg.program import Learned
+from thalweg.optimizing.trial import SearchOver, Trial
 from thalweg.program.budget import Budget
-from thalweg.program.session import current, model_in_force, store_in_force, using
+from thalweg.program.session import Session, current, model_in_force, store_in_force, using
 from thalweg.program.spaces import Space
 from thalweg.program.spaces import space as space_of
+from thalweg.program.store import Store
 from thalweg.program.types import jsonable
 
 SHARES = (0.4, 0.4, 0.2)
@@ -36,7 +45,7 @@ SHARES = (0.4, 0.4, 0.2)
 def optimize(
     program: Any,
     examples: Any = None,
-    metric: Metric = exact_match,
+    metric: Metric | str = exact_match,
     *,
     strategy: Any = "bootstrap",
     train: Any = None,
@@ -57,7 +66,8 @@ def optimize(
     Args:
         program: a learned function or a flow.
         examples: rows that are split into train, dev and test here (seeded, 40/40/20); or give the splits themselves.
-        metric: ``metric(example, output)`` -> number, bool or `Score` (default: equality with the example's label).
+        metric: ``metric(example, output)`` -> number, bool or `Score` (default: equality with the example's label),
+            or a name: exact, contains, f1, close, fields.
         strategy: an optimizer, several joined by ``>>``, or a name (see `thalweg.optimizing`).
         train, dev, test: examples to learn from, to choose by, and for the final score only.
         label: column of the right answer. space: the choices to search (default: all that the program leaves open).
@@ -72,17 +82,60 @@ def optimize(
         SearchError: nothing to learn from, or the program fails on every example. DataError: examples that do not fit.
         KeyboardInterrupt: passes through; call again to go on.
     """
-    strategy = optimizer_of(strategy)
-    names = (
-        [one.name for one in program.signature.inputs]
-        if isinstance(program, Learned)
-        else list(program.signature.parameters)
-    )
+    strategy, metric = optimizer_of(strategy), metric_of(metric)
+    said: list[str] = []
+    splits = _splits(program, examples, (train, dev, test), label, seed, said)
+    searched = space_of(program) if space is None else space
+    if not len(searched):
+        raise SearchError(
+            f"`{searched.name}` leaves nothing open to search.", "Write a `tw.choice`, or use a learned function."
+        )
+    inputs = arguments_of(program, searched)[0]
+    said += checked(splits[0], splits[1], splits[2], inputs).warnings()
+    budget = budget or Budget()
+    session = program.own.over(current())
+    identity = _identity(program, searched, splits, metric, strategy, seed, failure_score, session)
+    run = id or f"study-{identity[:12]}"
+    info = {"strategy": strategy.name, "sizes": [len(one) for one in splits]}
+    with ExitStack() as ends:
+        kept = session.journal is not False
+        if kept:
+            store = store_in_force(session)
+        else:  # traces and replays need a journal; this one goes when the study is over
+            store = Store(
+                ends.enter_context(tempfile.TemporaryDirectory(prefix="thalweg-study-", ignore_cleanup_errors=True))
+            )
+            ends.callback(store.close)
+            ends.enter_context(using(journal=True, store=store))
+        journal = StudyJournal(store, run, searched.name, identity, info, fresh=fresh)
+        ends.enter_context(_closing(journal, kept))
+        told = ends.enter_context(progress_bar(searched.name, budget, progress))
+        ends.enter_context(using(progress=False))
+        search = Search(
+            program, searched, splits[0], splits[1], metric, journal, budget=budget, seed=seed, cache=cache,
+            failure_score=failure_score, told=told, own_store=not kept,
+        )  # fmt: skip
+        search.warnings += said
+        ends.callback(search.scoring.stop)
+        study = _search(search, strategy, splits, run, journal)
+        if kept:
+            study.save(place_of(store, run))
+        return study
+
+
+def _splits(
+    program: Any, examples: Any, given: tuple[Any, Any, Any], label: str | None, seed: int, said: list[str]
+) -> list[list[Example]]:
+    """Train, dev and test. Warnings about rows that cannot be used go to `said`."""
 
     def made(rows: Any) -> list[Example]:
-        return [] if rows is None else examples_of(rows, label=label, names=names)
+        if rows is None:
+            return []
+        found = read_examples(rows, label=label, program=program)
+        said.extend(found.warnings)
+        return found.examples
 
-    splits = [made(train), made(dev), made(test)]
+    splits = [made(one) for one in given]
     if examples is not None:
         if any(splits[:2]):
             raise DataError("Both `examples` and their splits were given.", "Give one of the two.")
@@ -92,41 +145,16 @@ def optimize(
         raise SearchError("There are no examples to learn from.", "Give `examples`, or `train` and `dev`.")
     if not splits[0] or not splits[1]:
         splits[0], splits[1] = split(splits[0] or splits[1], 0.5, 0.5, seed=seed)
-    searched = space_of(program) if space is None else space
-    if not len(searched):
-        raise SearchError(
-            f"`{searched.name}` leaves nothing open to search.", "Write a `tw.choice`, or use a learned function."
-        )  # noqa: E501
-    session = current()
-    store = store_in_force(session) if session.journal is not False else None
-    identity = _identity(program, searched, splits, metric, strategy, seed, session)
-    run = id or f"study-{identity[:12]}"
-    if fresh and store is not None:
-        store.forget(run)
-    info = {"strategy": strategy.name, "sizes": [len(one) for one in splits]}
-    journal = StudyJournal(store, run, searched.name, identity, info)
-    status = "stopped"
-    try:
-        _same_study(store, run, identity)
-        with _bar(searched.name, budget or Budget(), progress) as told, using(progress=False):
-            search = Search(
-                program, searched, splits[0], splits[1], metric, journal, budget=budget or Budget(), seed=seed,
-                cache=cache, failure_score=failure_score, told=told,
-            )  # fmt: skip
-            study = _search(search, strategy, splits, run, journal)
-        status = "done"
-        return study
-    finally:
-        journal.close(status)
+    return splits
 
 
 def _search(search: Search, strategy: Any, splits: list[list[Example]], run: str, journal: StudyJournal) -> Study:
-    resumed, reason = journal.resumed, "finished"
+    reason = "finished"
     try:
         search.optimizer = ""
         first = search.try_(search.space.default(), note="as it was")
-        check_begins(first.evaluation)
-        _warn_of_budget(search, first)
+        check_begins(search, first.evaluation)
+        _warn(search, first)
         search.optimizer = strategy.name
         strategy.run(search)
     except SearchOver as over:
@@ -137,79 +165,107 @@ def _search(search: Search, strategy: Any, splits: list[list[Example]], run: str
             ) from None
         reason = over.reason
     spent = search.spent
+    search.finishing = True
     curve = []
-    best: Trial | None = None
+    best = search.best
+    top = float("-inf")
     for trial in search.trials:
-        if best is None or trial.score > best.score:
-            best = trial
-            known = search.evaluate(trial.genome, search.train, budgeted=False)
-            curve.append((trial.number, trial.score, known.mean))
-    assert best is not None
+        if trial.score > top:
+            top = trial.score
+            # How far dev flatters is seen on train; of the trials between, only where it costs nothing unasked for.
+            shown = search.train[: max(1, len(search.dev))]
+            wanted = trial.number in (0, best.number) or reason == "finished" or search.free(trial.genome, shown)
+            known = search.evaluate(trial.genome, shown, budgeted=False).mean if wanted else float("nan")
+            curve.append((trial.number, trial.score, known))
     held_out = None
     if splits[2]:
         before = search.evaluate(search.trials[0].genome, splits[2], budgeted=False)
         held_out = compared(before.scores, search.evaluate(best.genome, splits[2], budgeted=False).scores)
+    if count := journal.unanswered():
+        search.warnings.append(
+            f"{count} rows failed because a model's endpoint did not answer, and count as failures; to ask them "
+            "again give fresh=True (what was answered is in the cache)."
+        )
     sizes = (len(splits[0]), len(splits[1]), len(splits[2]))
     return Study(
         run, search.program, search.space, strategy.name, tuple(search.trials), tuple(curve), held_out, spent, reason,
-        sizes, resumed, search.cache.saved if search.cache is not None else 0, tuple(search.warnings),
+        sizes, journal.resumed, search.cache.saved if search.cache is not None else 0, tuple(search.warnings),
     )  # fmt: skip
 
 
-def _warn_of_budget(search: Search, first: Trial) -> None:
-    evaluations, calls = len(search.dev), sum(row.calls for row in first.evaluation.rows)
+def _warn(search: Search, first: Trial) -> None:
+    """What a person should know before the search costs anything more."""
+    rows = {one.digest: row for one, row in zip(search.dev, first.evaluation.rows, strict=True)}.values()
     left = min(
-        search.budget.left("evaluations", search.spent) / max(1, evaluations),
-        search.budget.left("calls", search.spent) / max(1, calls),
-        search.budget.left("tokens", search.spent) / max(1, sum(row.tokens for row in first.evaluation.rows)),
+        search.budget.left("evaluations", search.spent) / max(1, len(rows)),
+        search.budget.left("calls", search.spent) / max(1, sum(row.calls for row in rows)),
+        search.budget.left("tokens", search.spent) / max(1, sum(row.tokens for row in rows)),
     )
+    found = []
     if left < 3:
-        said = f"The budget pays for {int(left)} more candidates: hardly a search."
-        search.warnings.append(said)
-        print(f"thalweg: {said}", file=sys.stderr)
-
-
-def _identity(
-    program: Any, searched: Space, splits: list[list[Example]], metric: Metric, strategy: Any, seed: int, session: Any
-) -> str:
-    from thalweg.program.flow import Flow
-
-    # A flow's settings and functions are in its digest and state.
-    code = program.digest() if isinstance(program, Flow) else program.signature.digest
-    own = program.own.over(session)
-    model = model_in_force(own).identity if own.mode != "python" else "python"
-    parts = [
-        code, program.state(), list(searched), searched.default().to_json(), identity_of(metric), repr(strategy), seed,
-        model, own.temperature, own.seed, repr(own.strategy), [[one.digest for one in part] for part in splits],
-    ]  # fmt: skip
-    text = json.dumps(jsonable(parts), sort_keys=True, default=repr)
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-
-
-def _same_study(store: Any, run: str, identity: str) -> None:
-    if store is not None and store.identity(run) != identity:
-        raise SearchError(
-            f"The study {run!r} was of another program, other examples or another strategy.",
-            "Choose another id, or start over with fresh=True.",
+        found.append(f"The budget pays for {int(left)} more candidates: hardly a search.")
+    if any(row.score < search.failure_score and not row.error for row in rows):
+        found.append(
+            f"Rows that fail score {search.failure_score:g}, which is more than some that do not; give failure_score "
+            "a value below every score of the metric."
         )
+    for one in found:
+        search.warnings.append(one)
+        print(f"thalweg: {one}", file=sys.stderr)
 
 
 @contextmanager
-def _bar(name: str, budget: Budget, wanted: bool | None) -> Iterator[Any]:
-    shown = wanted if wanted is not None else sys.stderr.isatty()
-    if not shown:
-        yield lambda search: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+def _closing(journal: StudyJournal, kept: bool) -> Iterator[None]:
+    """The journal's end, however the search ends; a person who stops it is told how to go on."""
+    try:
+        yield
+    except BaseException as error:
+        journal.close("stopped", error)
+        if isinstance(error, KeyboardInterrupt):
+            said = "give the same call again to go on" if kept else "nothing is kept, as journal=False"
+            print(f"thalweg: stopped; study {journal.run} has {journal.rows} rows, {said}.", file=sys.stderr)
+        raise
+    journal.close("done")
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"optimize {name}", total=budget.evaluations, said="")
 
-        def told(search: Search) -> None:
-            best = search.best
-            said = f"best {best.score:.3f} (trial {best.number} of {len(search.trials)}), as it was {search.trials[0].score:.3f}"  # noqa: E501
-            bar.update(task, completed=search.spent.evaluations, said=said)
+def _identity(
+    program: Any, searched: Space, splits: list[list[Example]], metric: Metric, strategy: Any, seed: int,
+    failure_score: float, session: Session,
+) -> str:  # fmt: skip
+    """Changes with everything that decides a row or the way of the search; budgets and caches do not."""
+    from thalweg.program.flow import Flow
 
-        yield told
+    # A flow's functions and their settings are in its digest and state.
+    code = program.digest() if isinstance(program, Flow) else program.signature.digest
+    model = model_in_force(session).identity if session.mode != "python" else "python"
+    drawn = [session.temperature or 0.0, session.top_p, session.top_k, session.seed, session.max_tokens,
+             session.sampler, session.overflow, session.mode, told_of(session.strategy)]  # fmt: skip
+    parts = [
+        code, program.state(), [(path, told_of(one.kind), one.when) for path, one in searched.items()],
+        searched.default().to_json(), identity_of(metric), told_of(strategy),
+        seed, model, drawn, failure_score, [[one.digest for one in part] for part in splits],
+    ]  # fmt: skip
+    text = json.dumps(jsonable(parts), sort_keys=True, default=repr)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def told_of(value: Any) -> Any:
+    """What makes an optimizer or a strategy what it is, equal in every process: no addresses."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = {one.name: told_of(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        return [type(value).__qualname__, parts]
+    if isinstance(value, str | int | float | bool | None):
+        return value
+    if isinstance(value, list | tuple):
+        return [told_of(one) for one in value]
+    if isinstance(value, Mapping):
+        return [[told_of(name), told_of(one)] for name, one in value.items()]
+    if isinstance(identity := getattr(value, "identity", None), str):  # of a model
+        return identity
+    if inspect.isfunction(value):  # its text is that of whole lines, which may hold several
+        code = value.__code__
+        return [identity_of(value), code.co_code.hex(), _ADDRESS.sub("", repr(code.co_consts))]
+    return _ADDRESS.sub("", repr(value))
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")

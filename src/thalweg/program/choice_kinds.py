@@ -16,6 +16,7 @@ from thalweg.errors import SpaceError
 
 Label = str | int | float | bool | None  # of an option, as it is written in a genome
 _SCALARS = (str, int, float, bool, type(None))
+SPREAD = 0.2  # of a mutated number, in shares of its range
 
 
 @runtime_checkable
@@ -33,16 +34,20 @@ class Kind(Protocol):
     def size(self) -> float: ...
     def sample(self, rng: random.Random) -> Any: ...
     def neighbours(self, value: Any, rng: random.Random) -> list[Any]: ...
+    def mutate(self, value: Any, rng: random.Random) -> Any:
+        """Another value, drawn at random; the same where there is no other, or none that can be drawn."""
+        ...
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some options, by label: a constant is its own, a function goes by its name."""
+    """One of some options, by label: a constant is its own, a function goes by its name. Given to `Space.opened`,
+    options may be objects; there they get their labels."""
 
-    options: tuple[Label, ...]
+    options: tuple[Any, ...]
 
     @property
-    def default(self) -> Label:
+    def default(self) -> Any:
         return self.options[0]
 
     @property
@@ -58,11 +63,15 @@ class Choice:
     def size(self) -> float:
         return len(self.options)
 
-    def sample(self, rng: random.Random) -> Label:
+    def sample(self, rng: random.Random) -> Any:
         return rng.choice(self.options)
 
     def neighbours(self, value: Any, rng: random.Random) -> list[Any]:
         return [one for one in self.options if not same_label(one, value)]
+
+    def mutate(self, value: Any, rng: random.Random) -> Any:
+        others = self.neighbours(value, rng)
+        return others[int(rng.random() * len(others))] if others else value
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,10 @@ class Subset:
             for new in outside
         ]
 
+    def mutate(self, value: Any, rng: random.Random) -> Any:
+        others = self.neighbours(value, rng)
+        return rng.choice(others) if others else value
+
 
 @dataclass(frozen=True)
 class Permutation:
@@ -136,6 +149,15 @@ class Permutation:
             (*value[:at], value[at + 1], value[at], *value[at + 2 :]) for at in range(len(self.options) - 1)
         ]  # fmt: skip
 
+    def mutate(self, value: Any, rng: random.Random) -> Any:
+        """Any two exchanged."""
+        if len(value) < 2:
+            return value
+        made = list(value)
+        one, other = rng.sample(range(len(made)), 2)
+        made[one], made[other] = made[other], made[one]
+        return tuple(made)
+
 
 @dataclass(frozen=True)
 class Real:
@@ -160,18 +182,33 @@ class Real:
         return math.inf if self.low < self.high else 1
 
     def sample(self, rng: random.Random) -> float:
-        return self._at(rng.random())
+        return self.at(rng.random())
 
     def neighbours(self, value: Any, rng: random.Random) -> list[Any]:
         """Two steps of about a tenth of the range, one to each side."""
         if self.low >= self.high:
             return []
-        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
-        share = ((math.log(value) if self.log else value) - low) / (high - low)
+        share = self.share(value)
         steps = [share - abs(rng.gauss(0.1, 0.03)), share + abs(rng.gauss(0.1, 0.03))]
-        return [made for one in steps if (made := self._at(min(1.0, max(0.0, one)))) != value]
+        return [made for one in steps if (made := self.at(min(1.0, max(0.0, one)))) != value]
 
-    def _at(self, share: float) -> float:
+    def mutate(self, value: Any, rng: random.Random) -> Any:
+        """A step of about a fifth of the range; anywhere, where that would leave it."""
+        if self.low >= self.high:
+            return value
+        share = self.share(value) + rng.gauss(0, SPREAD)
+        return self.at(share if 0 <= share <= 1 else rng.random())
+
+    def share(self, value: float) -> float:
+        """Where in the range a number lies, from 0 to 1."""
+        if self.low >= self.high:
+            return 0.0
+        if self.log:
+            return (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
+        return (value - self.low) / (self.high - self.low)
+
+    def at(self, share: float) -> float:
+        """The number there."""
         if self.log:
             made = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
         else:
@@ -206,6 +243,17 @@ class Integer:
     def neighbours(self, value: Any, rng: random.Random) -> list[Any]:
         return [one for one in (value - 1, value + 1) if self.low <= one <= self.high]
 
+    def mutate(self, value: Any, rng: random.Random) -> Any:
+        """A step of about a fifth of the range, at least 1."""
+        if self.low == self.high:
+            return value
+        step = max(1, round(abs(rng.gauss(0, SPREAD)) * (self.high - self.low)))
+        made = value + step if rng.random() < 0.5 else value - step
+        if not self.low <= made <= self.high:
+            made = rng.randint(self.low, self.high - 1)
+            made += made >= value  # any other
+        return made
+
 
 @dataclass(frozen=True)
 class Text:
@@ -230,6 +278,9 @@ class Text:
 
     def neighbours(self, value: Any, rng: random.Random) -> list[Any]:
         return []
+
+    def mutate(self, value: Any, rng: random.Random) -> Any:
+        return value
 
 
 @dataclass(frozen=True)
@@ -258,16 +309,20 @@ class Examples:
     def neighbours(self, value: Any, rng: random.Random) -> list[Any]:
         return [(*value[:at], *value[at + 1 :]) for at in range(len(value))]
 
+    def mutate(self, value: Any, rng: random.Random) -> Any:
+        return value
+
 
 def same_label(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other
 
 
 def labels_of(options: Sequence[Any]) -> tuple[Label, ...]:
-    """What options are called in a genome: constants by themselves, functions and classes by name, no two alike."""
+    """What options are called in a genome: constants by themselves, functions and classes by name, other objects as
+    they are written (by their class, where that would tell nothing but an address), no two alike."""
     found: list[Label] = []
     for one in options:
-        label = one if type(one) in _SCALARS else getattr(one, "__name__", None) or f"{one!r}"
+        label = one if type(one) in _SCALARS else getattr(one, "__name__", None) or _written(one)
         if any(same_label(label, known) for known in found):
             same = sum(1 for known in found if isinstance(known, str) and known.partition("~")[0] == f"{label}")
             label = f"{label}~{same + 1 if same else 2}"
@@ -275,6 +330,11 @@ def labels_of(options: Sequence[Any]) -> tuple[Label, ...]:
     if not found:
         raise SpaceError("A choice has no options.", "Give at least one.")
     return tuple(found)
+
+
+def _written(one: Any) -> str:
+    text = f"{one!r}"
+    return type(one).__name__ if " at 0x" in text else text
 
 
 def check_range(kind: Real | Integer) -> None:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from thalweg.program.compile.explain import Explanation
     from thalweg.program.ir import CallGraph, FlowIR, Graph
     from thalweg.program.run import Run
-    from thalweg.program.spaces import Genome
+    from thalweg.program.spaces import Genome, Space
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -127,18 +127,17 @@ class Flow(Generic[P, T]):
             return
         if self.chosen is not None:
             from thalweg.program.spaces import binding as choosing
-        if assigned := settings_of(self):
-            own = settings(**assigned).over(own)
-        with (
-            using(**_said(own)) if own is not _NOTHING else nullcontext(),
-            states.binding(self.bound),
-            choosing(self.chosen) if choosing is not None else nullcontext(),
-        ):
-            yield
+        with choosing(self.chosen) if choosing is not None else nullcontext(), states.binding(self.bound):
+            if assigned := settings_of(self.function.__code__):
+                own = settings(**assigned).over(own)
+            with using(**_said(own)) if own is not _NOTHING else nullcontext():
+                yield
 
     def _is_bare(self) -> bool:
         """Whether it has neither settings nor parameters nor choices of its own."""
-        return self.own is _NOTHING and not self.bound and self.chosen is None and not settings_of(self)
+        return (
+            self.own is _NOTHING and not self.bound and self.chosen is None and not settings_of(self.function.__code__)
+        )
 
     def _with_choices(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Keyword arguments, with what is assigned to defaults that are choices left open."""
@@ -590,13 +589,19 @@ class Flow(Generic[P, T]):
         return replace(self, bound=bound)
 
     def save(self, path: str | Path) -> None:
-        """Write the state as readable JSON, with a version and each contract's hash."""
+        """Write the state and the genome it is bound to as readable JSON, with a version and each contract's hash."""
         with states.binding(self.bound):
-            states.save(path, self.name, self.learned())
+            states.save(path, self.name, self.learned(), self.chosen)
 
-    def load(self, path: str | Path) -> Flow[P, T]:
-        """A copy with the parameters saved at `path`. Raises `StateMismatch` saying what changed."""
-        return self.bind(states.load(path, self.learned()))
+    def load(self, path: str | Path, space: Space | None = None) -> Flow[P, T]:
+        """A copy with the parameters and choices saved at `path`. Raises `StateMismatch` saying what changed.
+
+        Args:
+            space: what was searched, where settings were opened whose options are objects.
+        """
+        from thalweg.program.saved_choices import loaded
+
+        return loaded(self, path, self.learned(), space)
 
     def _names(self) -> str:
         return ", ".join(f"`{one.name}`" for one in self.learned().values()) or "it has none"

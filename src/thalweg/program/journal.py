@@ -160,7 +160,7 @@ class Scope:
         self, store: Store, ticket: Ticket, call: Call, cache: bool, error: BaseException | None, later: bool
     ) -> bool:
         failure, order = self.durable(ticket, error)
-        if self.recording is not None and call.kind == "flow":
+        if self.recording is not None and call.kind in ("flow", "strategy"):
             self.recording.flow_ended(call.path)
             if self._stands(store, call):
                 with GATE:
@@ -342,6 +342,7 @@ def submit_call(
     started = time.time()
     key = request_key(request, model.identity)
     future: Future[Any] = Future()
+    result: Value[Any] = Value(future, path=path)
 
     def settle(
         answer: Answer | None, error: BaseException | None, *, text: str | None = None, write: bool = True
@@ -356,6 +357,8 @@ def submit_call(
             except Exception as problem:
                 error = problem
         if answer is not None:
+            if answer.logprob == answer.logprob:  # not nan
+                result.details = {"logprob": answer.logprob}
             scope.answers.append((request, answer))
             scope.meter.add(answer, reused=text is not None)
         if store is not None and write:
@@ -407,15 +410,15 @@ def submit_call(
             if recorded is not None and recorded.answer:
                 scope.answers.append((request, answer_from_json(recorded.answer)))
             future.set_exception(failure)
-            return Value(future, path=path)
+            return result
         if recorded is not None and recorded.answer and not recorded.error:
             settle(answer_from_json(recorded.answer), None, text=recorded.answer, write=False)
-            return Value(future, path=path)
+            return result
     if cache and store is not None:
         text = store.cached(key)
         if text is not None:
             settle(answer_from_json(text), None, text=text)
-            return Value(future, path=path)
+            return result
 
     def finished(inner: Future[Answer]) -> None:
         if inner.cancelled():
@@ -432,9 +435,9 @@ def submit_call(
         if scope.recording is None:
             raise
         settle(None, problem)  # a resumed run must meet it again
-        return Value(future, path=path)
+        return result
     inner.add_done_callback(finished)
-    return Value(future, path=path)
+    return result
 
 
 def user_line(known: int = 0) -> str:

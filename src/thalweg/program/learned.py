@@ -16,9 +16,9 @@ import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from thalweg.errors import ContextOverflow, ModelError, TypeNotSupported, UnsupportedByBackend
 from thalweg.models.request import Answer, Format, Request, Sampling
@@ -44,6 +44,9 @@ from thalweg.program.strategy import Demonstration, Direct, Parameters, is_proce
 from thalweg.program.types import jsonable
 from thalweg.program.value import Failure, Value
 
+if TYPE_CHECKING:
+    from thalweg.program.spaces import Genome, Space
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -56,6 +59,7 @@ class Learned(Generic[P, T]):
     own: Session = Session()
     changed: Parameters | None = None
     origin: object = None  # what this function is, however it was copied
+    chosen: Genome | None = field(default=None, kw_only=True)  # that it is bound to
 
     def __post_init__(self) -> None:
         if self.origin is None:
@@ -339,8 +343,15 @@ class Learned(Generic[P, T]):
         """A copy with other settings (see `Session`)."""
         return self._copy(own=settings(**said).over(self.own))
 
-    def bind(self, state: Mapping[str, Any]) -> Learned[P, T]:
-        """A copy with parameters replaced from a state: ``{"read/instruction": "...", ...}``."""
+    def bind(self, state: Mapping[str, Any] | Genome) -> Learned[P, T]:
+        """A copy with parameters replaced from a state: ``{"read/instruction": "...", ...}``, or with the choices of a
+        genome of its space: parameters, and settings such as the strategy."""
+        if not isinstance(state, Mapping):
+            from thalweg.program.spaces import assignment
+
+            said = assignment(state.values, state.space).settings.get(self.origin, {})
+            made = self.bind(state.state).using(**said) if said else self.bind(state.state)
+            return made._copy(chosen=state)
         return self._copy(changed=states.parameters_from(self.name, self.signature, self.parameters, state))
 
     def with_instruction(self, instruction: str) -> Learned[P, T]:
@@ -365,12 +376,18 @@ class Learned(Generic[P, T]):
         return states.state_of({self.name: self})
 
     def save(self, path: str | Path) -> None:
-        """Write the state as readable JSON, with a version and the contract's hash."""
-        states.save(path, self.name, {self.name: self})
+        """Write the state and the genome it is bound to as readable JSON, with a version and the contract's hash."""
+        states.save(path, self.name, {self.name: self}, self.chosen)
 
-    def load(self, path: str | Path) -> Learned[P, T]:
-        """A copy with the parameters saved at `path`. Raises `StateMismatch` saying what changed."""
-        return self.bind(states.load(path, {self.name: self}))
+    def load(self, path: str | Path, space: Space | None = None) -> Learned[P, T]:
+        """A copy with the parameters and choices saved at `path`. Raises `StateMismatch` saying what changed.
+
+        Args:
+            space: what was searched, where settings were opened whose options are objects.
+        """
+        from thalweg.program.saved_choices import loaded
+
+        return loaded(self, path, {self.name: self}, space)
 
     @functools.cached_property
     def _optional(self) -> int:

@@ -15,10 +15,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from thalweg.errors import TypeNotSupported, UnsupportedByBackend
+from thalweg.errors import DataError, TypeNotSupported, UnsupportedByBackend
+from thalweg.program.compile.frame import Frame
 from thalweg.program.compile.tasks import BODIES, Task
-from thalweg.program.journal import Ticket, inside, scope_in_force
-from thalweg.program.session import Session, store_in_force
+from thalweg.program.journal import Scope, Ticket, inside, scope_in_force
+from thalweg.program.session import Session, store_in_force, using
+from thalweg.program.signature import Signature
 from thalweg.program.store import Call
 from thalweg.program.strategy import Direct
 from thalweg.program.types import jsonable
@@ -40,6 +42,9 @@ class Procedure(Protocol):
     def solve(self, ask: Learned[..., Any], inputs: Mapping[str, Any]) -> Any:
         """A value for `inputs`. `ask` is the function, asked by the inner strategy; `derived` makes others of it."""
         ...
+
+
+_KEPT = 256  # derived questions of a function
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,15 @@ def run_procedure(
     store = store_in_force(session) if journal else None
     scope = scope_in_force(store)
     ticket = ticket or scope.begin(function.name)
-    place = scope.child(ticket.path)
-    ask = plain_copy(function, replace(session, strategy=getattr(strategy, "inner", None) or Direct()))
+    # The repairs of a contract have the places right below the call.
+    place = scope.child(f"{ticket.path}/{strategy.name}" if hasattr(function, "contract") else ticket.path)
+    frame = _Body(place, scope.frame, ticket) if isinstance(scope.frame, Frame) else None
+    inner = getattr(strategy, "inner", None) or Direct()
+    names = [one.name for one in function.signature.inputs]
+    given = {name: value for name, value in inputs.items() if name not in names}
+    declared = {name: value for name, value in inputs.items() if name in names}
+    # Labels were seen to around the call, and a model that fails is made up for by the function's body, not here.
+    ask = plain_copy(function, replace(session, strategy=inner, labels=None, mode="model"), given)
     output = function.signature.output
     started = time.time()
 
@@ -76,12 +88,19 @@ def run_procedure(
         packed: Any = None
         error: BaseException | None = None
         try:
-            with inside(place):
-                found = work(ask, dict(inputs))
+            with inside(place), using(strategy=inner):  # what it asks besides `ask` is not asked by itself again
+                found = work(ask, declared)
             if not isinstance(found, Solved):
                 found = Solved(found)
             if want == "value":
-                packed = output.to_json(found.value)  # what is not of the type fails here, with the strategy's name
+                try:
+                    packed = output.to_json(found.value)
+                except DataError as problem:
+                    raise DataError(
+                        f"The strategy {strategy.name!r} gave {found.value!r:.80} for `{function.name}`: "
+                        f"{problem.what}",
+                        "Let it return a value of the declared type.",
+                    ) from None
             else:
                 packed = [[jsonable(one), p] for one, p in found.value.items()]
             value.details = found.details
@@ -90,6 +109,8 @@ def run_procedure(
             error = problem
             raise
         finally:
+            if frame is not None:
+                frame.close()
             if store is not None:
                 call = Call(
                     scope.run, ticket.path, "strategy", function.name, None, json.dumps(jsonable(inputs)),
@@ -105,12 +126,21 @@ def run_procedure(
     return value
 
 
-def plain_copy(function: Learned[..., Any], session: Session) -> Learned[..., Any]:
-    """The function without a contract, under exactly these settings, whatever is assigned to it around."""
+def plain_copy(
+    function: Learned[..., Any], session: Session, given: Mapping[str, Any] | None = None
+) -> Learned[..., Any]:
+    """The function without a contract, under exactly these settings, whatever is assigned to it around.
+
+    Args:
+        given: inputs beyond those of its signature, which every call of it shows (the remedies of a contract).
+    """
     from thalweg.program.learned import Learned
 
+    function.__dict__.setdefault("_derived", {})  # what is derived of one copy is known to the next
     copy = object.__new__(Learned)
     copy.__dict__.update({**function.__dict__, "own": Session(), "_pinned": session})
+    if given:
+        copy.__dict__.update(_prompter=function._prompter, signature=_with(function.signature, given))
     return copy
 
 
@@ -136,7 +166,6 @@ def derived(
     import inspect
 
     from thalweg.program.learned import Learned
-    from thalweg.program.prompt import Prompter
     from thalweg.program.signature import Field
     from thalweg.program.strategy import Parameters
     from thalweg.program.types import plan
@@ -146,28 +175,32 @@ def derived(
     if taken := [one.name for one in old.inputs if one.name in more]:
         raise TypeNotSupported(f"`{old.name}` has an input {taken[0]!r} already.", "Choose another name.")
     known: dict[Any, Any] = function.__dict__.setdefault("_derived", {})  # shared by copies of the function
-    key = (old.name, tuple(one.name for one in old.inputs), name, f"{output!r}", tuple(map(repr, more.items())))
+    inputs, again = tuple(one.name for one in old.inputs), function._prompter.again
+    key = (old.name, inputs, name, f"{output!r}", tuple(map(repr, more.items())), again)
     found = known.get(key)
     if found is None:
         fields = (*old.inputs, *(Field(one, kind) for one, kind in more.items()))
         form = old.output if output is None else plan(output, name=f"{name or old.name}() ->")
         extra = [inspect.Parameter(one, inspect.Parameter.KEYWORD_ONLY) for one in more]
         own = list(old.parameters.parameters.values())
-        signature = replace(
-            old, name=name or old.name, inputs=fields, output=form,
-            parameters=old.parameters.replace(parameters=[*own, *extra]),
-        )  # fmt: skip
-        found = known[key] = (signature, Prompter(signature), object())
-    signature, prompter, origin = found
+        signature = Signature(
+            name or old.name, fields, form, old.instruction, old.parameters.replace(parameters=[*own, *extra])
+        )
+        if len(known) >= _KEPT:  # types made for one question each
+            known.pop(next(iter(known)), None)
+        found = known[key] = (signature, function._prompter.of(signature), object(), {})
+    signature, prompter, origin, inner = found
+    if isinstance(old, _Wider):
+        signature = _with(signature, old.given)
     parameters = function.parameters
     if demonstrations is None:
         demonstrations = parameters.demonstrations if output is None and not more else ()
     said = parameters.instruction if instruction is None else instruction
     copy = object.__new__(Learned)
-    kept = {one: value for one, value in function.__dict__.items() if one not in ("_first", "_optional", "_derived")}
+    kept = {one: value for one, value in function.__dict__.items() if one not in ("_first", "_optional")}
     copy.__dict__.update(
         kept,
-        signature=signature, _prompter=prompter, origin=origin,
+        signature=signature, _prompter=prompter, origin=origin, _derived=inner,
         changed=_same(prompter, Parameters(said, tuple(demonstrations), parameters.adapter)),
     )  # fmt: skip
     return copy
@@ -183,3 +216,53 @@ def _same(prompter: Any, parameters: Any) -> Any:
     known.append(parameters)
     del known[:-8]
     return parameters
+
+
+@dataclass(frozen=True)
+class _Wider(Signature):
+    """A signature whose calls show more than they are given."""
+
+    given: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {**super().bind(args, kwargs), **self.given}
+
+
+def _with(signature: Signature, given: Mapping[str, Any]) -> Signature:
+    return _Wider(
+        signature.name, signature.inputs, signature.output, signature.instruction, signature.parameters, given
+    )
+
+
+class _Body(Frame):
+    """The frame of a strategy at work in a compiled flow: what it asks is undone with the call that it works for."""
+
+    def __init__(self, scope: Scope, parent: Frame, ticket: Ticket) -> None:
+        super().__init__(scope, parent, ticket.position)
+        self.ticket = ticket
+        self.written = _Passed(self, parent)
+        parent.inner.add(self)
+
+    def _speculative(self) -> bool:
+        return bool(self.open) or (self.ticket.tracked and super()._speculative())
+
+    def _is_abandoned(self) -> bool:
+        return self.ticket.abandoned or super()._is_abandoned()
+
+
+class _Passed(list[Any]):
+    """Passes what was journalled on to the frame around, at the place of the call."""
+
+    def __init__(self, body: _Body, frame: Frame) -> None:
+        super().__init__()
+        self._body = body
+        self._frame = frame
+
+    def append(self, one: Any) -> None:
+        self._frame.scope.store = self._body.scope.store
+        self._frame.written.append((self._body.position, one[1]))
+
+    def __iadd__(self, several: Any) -> _Passed:  # type: ignore[override]
+        for one in several:
+            self.append(one)
+        return self

@@ -72,11 +72,17 @@ class Rendered:
 class Prompter:
     """Builds the prompts of one signature."""
 
+    again: Any = None  # shows something a second time (see `prompting/read_twice.py`)
+
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
         self._templates: dict[tuple[int, int, int], tuple[Any, tuple[Message, ...], str, str, str]] = {}
         self._plain = all(field.annotation is str for field in signature.inputs)
         self._reserve: tuple[Any, int] = (None, 0)
+
+    def of(self, signature: Signature) -> Prompter:
+        """One that shows the inputs of another signature in the same way."""
+        return Prompter(signature)
 
     def reserve(self, model: Any) -> int:
         """Tokens kept back for closing a value early: those of its shortest text and a few more, within reason."""

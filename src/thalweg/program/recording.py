@@ -44,7 +44,7 @@ class Recording:
             order, ahead = divmod(-2 if position is None else position, 2)
             orders[path] = order
             if failed and path not in self._failures:
-                if kind != "flow":
+                if kind not in ("flow", "strategy"):
                     again.append(path)
                 continue
             self.known.add(path)

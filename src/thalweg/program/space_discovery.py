@@ -15,13 +15,14 @@ from typing import Any
 
 from thalweg.errors import FlowError, SpaceError
 from thalweg.program import choices
-from thalweg.program.choice_kinds import Choice, Examples, Permutation, Real, Subset, Text
+from thalweg.program.choice_kinds import Choice, Examples, Integer, Permutation, Real, Subset, Text
 from thalweg.program.choices import Field
 from thalweg.program.ir import Assign, Body, FlowIR, For, If, Match, Node, While
 from thalweg.program.ir.scoping import expressions, local_names, tree_of, trees_of
 from thalweg.program.ir.source import with_trees
 from thalweg.program.space_reading import (
     Condition,
+    Written,
     assigned_once,
     decorators,
     indent_of,
@@ -33,8 +34,11 @@ from thalweg.program.space_reading import (
 )
 from thalweg.program.spaces import Dimension, Space
 
-_SETTINGS = {"temperature": Real(0.0, 1.0), "model": Choice((None,))}
-_VALUES: dict[tuple[Any, str], tuple[Any, ...]] = {}  # of a parameter's choice: its options, as values
+SETTINGS: dict[str, Any] = {  # that `Space.opened` can make choices
+    "strategy": Choice((None,)), "model": Choice((None,)), "decoder": Choice((None,)),
+    "sampler": Choice(("masked", "aligned", "smc", "awrs")), "temperature": Real(0.0, 1.0), "top_p": Real(0.1, 1.0),
+    "max_tokens": Integer(1, 512),
+}  # fmt: skip
 
 
 def discover(flow: Any) -> Space:
@@ -51,14 +55,27 @@ def discover(flow: Any) -> Space:
 
 
 def option_values(one: Dimension, value: Any) -> Any:
-    """What a label of a parameter's choice stands for."""
-    assert one.parameter is not None
-    options, kind = _VALUES.get(one.parameter, ()), one.kind
+    """What a label of a parameter's or setting's choice stands for."""
+    options, kind = one.options, one.kind
+    if value is None and one.opened:
+        return None
     if isinstance(kind, Choice) and options:
         return options[kind.index(value)]
     if isinstance(kind, Subset | Permutation) and options:
-        return [options[Choice(kind.options).index(part)] for part in value]
+        labels = Choice(kind.options)
+        return [options[labels.index(part)] for part in value or ()]
     return value
+
+
+def _known(options: tuple[Any, ...], path: str) -> tuple[Any, ...]:
+    """Options of a choice that are handed over as values. Raises `SpaceError` where only the run tells one."""
+    for one in options:
+        if isinstance(one, Written):
+            raise SpaceError(
+                f"`{one.__name__}` is an option of {path!r} and only known when it runs.",
+                "Give it a name in the module, or write an object of a frozen data class.",
+            )
+    return options
 
 
 class _Finder:
@@ -127,10 +144,16 @@ class _Finder:
         where = f"`{one.name}`"
         self.add(Dimension(f"{path}/instruction", Text(parameters.instruction), implicit=True, where=where), condition)
         self.add(Dimension(f"{path}/demonstrations", Examples(demonstrations), implicit=True, where=where), condition)
-        for name, kind in _SETTINGS.items():
+        for name, kind in SETTINGS.items():
             key = f"{path}/{name}"
-            if key not in self.found:
-                self.inactive[key] = Dimension(key, kind, implicit=True, where=where, setting=(one.origin, name))
+            if key in self.found:
+                continue
+            known = self.inactive.get(key)
+            when = (condition,) if known is None else tuple(dict.fromkeys((*known.when, condition)))
+            self.inactive[key] = Dimension(
+                key, kind, ((),) if () in when else when, implicit=True, where=where, setting=(one.origin, name),
+                opened=True,
+            )  # fmt: skip
         self.settings(path, one.function, one, condition)
 
     def settings(self, path: str, function: Any, owner: Any, condition: Condition) -> None:
@@ -143,11 +166,11 @@ class _Finder:
                 marker = self.marker(one.value, scope_of(function), set())
                 if marker is None or one.arg is None:
                     continue
-                kind, _, _ = kind_of_marker(one.value, marker, scope_of(function), set(), f"`{path}`")
+                kind, _, options = kind_of_marker(one.value, marker, scope_of(function), set(), f"`{path}`")
                 key = f"{path}/{one.arg}"
                 self.inactive.pop(key, None)
-                where = f"a setting of `{path}`"
-                self.add(Dimension(key, kind, where=where, setting=(origin, one.arg)), condition)
+                where, options = f"a setting of `{path}`", _known(options, key)
+                self.add(Dimension(key, kind, where=where, setting=(origin, one.arg), options=options), condition)
 
     def dataclass(self, owner: type, condition: Condition) -> None:
         found = []
@@ -200,8 +223,8 @@ class _Reader:
                 kind, name, options = kind_of_marker(tree, marker, self.scope, set(), self.where(self.ir.line))
                 path = f"{self.path}/{name or one.name}"
                 key = (self.function.__code__, one.name)
-                _VALUES[key] = options
-                self.finder.add(Dimension(path, kind, where=self.where(self.ir.line), parameter=key), condition)
+                where, options = self.where(self.ir.line), _known(options, path)
+                self.finder.add(Dimension(path, kind, where=where, parameter=key, options=options), condition)
                 if one.name in self.single:
                     self.named[one.name] = self.finder.found[path]
                 self.options(tree, path, kind, marker, condition)

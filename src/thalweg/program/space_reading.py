@@ -70,13 +70,24 @@ class Values:
         try:
             return ast.literal_eval(tree)  # type: ignore[arg-type]
         except (ValueError, TypeError, SyntaxError):
-            found = resolve(self.scope, tree, self.local)  # type: ignore[arg-type]
+            found = self.made(tree) if isinstance(tree, ast.Call) else resolve(self.scope, tree, self.local)  # type: ignore[arg-type]
         if found is UNKNOWN:
             raise SpaceError(
                 f"`{ast.unparse(tree)}` {self.where} is only known when it runs, and stands in an open choice.",
                 "Write a constant, or a name of the module.",
             )
         return found
+
+    def made(self, tree: ast.Call) -> Any:
+        """An object of a frozen data class, such as a strategy; nothing else is called to read a program."""
+        from thalweg.program.compile.resolve import UNKNOWN, resolve
+
+        kind = resolve(self.scope, tree.func, self.local)
+        frozen = isinstance(kind, type) and getattr(getattr(kind, "__dataclass_params__", None), "frozen", False)
+        if not frozen or any(isinstance(one, ast.Starred) for one in tree.args):
+            return UNKNOWN
+        said = {one.arg: self.value(one.value) for one in tree.keywords if one.arg is not None}
+        return kind(*map(self.value, tree.args), **said)
 
     def options(self, trees: list[ast.expr]) -> tuple[Any, ...]:
         found: list[Any] = []
@@ -87,7 +98,7 @@ class Values:
             try:
                 found.append(self.value(one))
             except SpaceError:
-                found.append(_Written(ast.unparse(one)))
+                found.append(Written(ast.unparse(one)))
         return tuple(found)
 
     def elements(self, tree: ast.AST) -> tuple[Any, ...]:
@@ -101,7 +112,7 @@ class Values:
         return tuple(found)
 
 
-class _Written:
+class Written:
     """An option that is worked out when it runs; it goes by its text."""
 
     def __init__(self, text: str) -> None:

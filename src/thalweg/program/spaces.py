@@ -1,4 +1,4 @@
-"""`space(flow)`: every choice a program leaves open, and `Genome`: one assignment of them, as data.
+"""`space(flow)`: every choice a program leaves open. One assignment of them is a `Genome` (see `genomes.py`).
 
 The choices are the markers in the flow's text (see `choices.py`), in flows, functions and dataclasses that it uses, and
 those that every learned function has: its instruction and its demonstrations. What stands in a branch that another
@@ -9,23 +9,21 @@ Source: conditional search spaces, as in Hyperopt (Bergstra et al., 2013). Cost:
 from __future__ import annotations
 
 import fnmatch
-import hashlib
-import itertools
-import json
 import math
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from thalweg.errors import SpaceError
 from thalweg.program.assignments import Assignment, Place, in_force
-from thalweg.program.choice_kinds import Choice, Kind, checked
+from thalweg.program.choice_kinds import Choice, Examples, Kind, Text, checked, labels_of
+from thalweg.program.genomes import Genome, plain
 from thalweg.program.space_reading import Condition
 
-_MOST = 100_000  # combinations of deciding choices that `size` goes through
-VERSION = 1
+__all__ = ["Dimension", "Genome", "Space", "assigning", "assignment", "binding", "space"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,9 @@ class Dimension:
         path: ``answer/how``, ``answer.read/instruction``. kind: what may be assigned.
         when: it is active if one of these conditions holds; the empty condition always does.
         implicit: it belongs to a learned function, no marker was written. where: for people, a file and a line.
-        places, code, parameter, setting: how the running program finds it.
+        places, parameter, setting: how the running program finds it. options: what the labels stand for, where the
+            program is handed values. opened: a setting made a choice, whose default (None) is the program's own.
+        begin: one value, its default in the place of its kind's.
     """
 
     path: str
@@ -47,63 +47,24 @@ class Dimension:
     places: tuple[Place, ...] = ()
     parameter: tuple[Any, str] | None = None
     setting: tuple[Any, str] | None = None
-
-
-@dataclass(frozen=True)
-class Genome:
-    """Values for the choices of a program; equal ones make equal programs. Made by a `Space`.
-
-    Args:
-        values: by path; choices that are not active have their default.
-    """
-
-    values: Mapping[str, Any]
-    space: Space = field(compare=False, repr=False)
-
-    def __getitem__(self, path: str) -> Any:
-        return self.values[path]
-
-    def __hash__(self) -> int:
-        return hash(json.dumps(self.values, sort_keys=True, default=str))
-
-    def replace(self, values: Mapping[str, Any]) -> Genome:
-        """With other values for some paths. Raises `SpaceError`."""
-        return self.space.genome({**self.values, **values})
+    options: tuple[Any, ...] = ()
+    opened: bool = False
+    begin: tuple[Any, ...] = ()
 
     @property
-    def state(self) -> dict[str, Any]:
-        """The learned functions' parameters in it that are not as written, for `flow.bind`."""
-        return {
-            path: _plain(self.values[path])
-            for path, one in self.space.items()
-            if one.implicit and one.setting is None and self.values[path] != one.kind.default
-        }
+    def default(self) -> Any:
+        """Its value as the program runs without an assignment; None: whatever the program says."""
+        if self.begin:
+            return self.begin[0]
+        return None if self.opened else self.kind.default
 
     @property
-    def digest(self) -> str:
-        return hashlib.blake2b(json.dumps(self.to_json(), sort_keys=True).encode(), digest_size=12).hexdigest()
+    def drawable(self) -> bool:
+        """Whether values can be drawn; texts and examples are for proposers to write."""
+        return not isinstance(self.kind, Text | Examples)
 
-    def to_json(self) -> dict[str, Any]:
-        """Readable JSON: the active choices; of the implicit ones those that are not as written."""
-        active = self.space.active(self.values)
-        return {
-            "program": self.space.name,
-            "version": VERSION,
-            "choices": {
-                path: _plain(self.values[path])
-                for path, one in self.space.items()
-                if path in active and not (one.implicit and self.values[path] == one.kind.default)
-            },
-        }
-
-    @classmethod
-    def from_json(cls, data: Any, space: Space) -> Genome:
-        """What `to_json` wrote, for the same space; what it leaves out has its default. Raises `SpaceError`."""
-        if not isinstance(data, Mapping) or not isinstance(data.get("choices"), Mapping):
-            raise SpaceError(f"{data!r:.80} is no genome.", 'Give an object with "choices", as `to_json` writes it.')
-        if data.get("version", VERSION) != VERSION:
-            raise SpaceError(f"The genome has version {data['version']!r}, not {VERSION}.", "Write it again.")
-        return space.genome(data["choices"])
+    def fits(self, value: Any) -> bool:
+        return value is None and self.opened or self.kind.fits(value)
 
 
 @dataclass(frozen=True)
@@ -141,46 +102,119 @@ class Space(Mapping[str, Dimension]):
         """The choices whose paths fit one of some patterns, such as ``"answer/*"``."""
         return self._only(lambda one: any(fnmatch.fnmatchcase(one.path, pattern) for pattern in patterns))
 
+    @property
+    def drawable(self) -> Space:
+        """The choices whose values can be drawn: all but texts and examples."""
+        return self._only(lambda one: one.drawable)
+
     def opened(self, path: str, kind: Kind) -> Space:
-        """With a setting made a choice: ``opened("answer.read/temperature", Real(0, 1))``. Raises `SpaceError`."""
+        """With a setting of a learned function made a choice; unless chosen, it is what the program says.
+
+        Args:
+            path: ``answer.read/strategy``; also ``model``, ``decoder``, ``sampler``, ``temperature``, ``top_p``,
+                ``max_tokens``.
+            kind: ``Real(0, 1)``, or ``Choice((Direct(), ChainOfThought()))``: options may be objects, which go by
+                what they print as.
+
+        Raises:
+            SpaceError: no such setting; a range that is empty.
+        """
         known = self.inactive.get(path)
         if known is None:
             raise SpaceError(f"{path!r} is no setting of `{self.name}`.", f"There are: {', '.join(self.inactive)}.")
         rest = {other: one for other, one in self.inactive.items() if other != path}
-        return Space(self.name, {**self.dimensions, path: replace(known, kind=checked(kind))}, rest)
+        options: tuple[Any, ...] = ()
+        if isinstance(kind, Choice):
+            options, kind = tuple(kind.options), Choice(labels_of(kind.options))
+        made = replace(known, kind=checked(kind), options=options)
+        return replace(self, dimensions={**self.dimensions, path: made}, inactive=rest)
+
+    def given(self, values: Mapping[str, Any]) -> Space:
+        """The choices that remain when some are settled: without them, and without what they rule out."""
+        made: dict[str, Dimension] = {}
+        for path, one in self.dimensions.items():
+            when = tuple(
+                tuple(part for part in each if part[0] not in values) for each in one.when if _holds(each, values)
+            )
+            if path not in values and when:
+                made[path] = replace(one, when=((),) if () in when else when)
+        return replace(self, dimensions=made)
 
     def _only(self, wanted: Any) -> Space:
-        return Space(self.name, {path: one for path, one in self.dimensions.items() if wanted(one)}, self.inactive)
+        return replace(self, dimensions={path: one for path, one in self.dimensions.items() if wanted(one)})
 
     # -- genomes ----------------------------------------------------------------------------------------------------
 
     def genome(self, values: Mapping[str, Any]) -> Genome:
         """The genome with these values, defaults elsewhere. Raises `SpaceError` for what does not fit."""
+        made = dict(self._defaults)
         for path, value in values.items():
-            if path not in self.dimensions:
+            one = self.dimensions.get(path)
+            if one is None:
                 raise SpaceError(
                     f"{path!r} is no open choice of `{self.name}`.",
                     f"There are: {', '.join(self.dimensions) or 'none'}.",
                 )
-            kind = self.dimensions[path].kind
-            if not kind.fits(value):
-                raise SpaceError(f"{value!r:.80} does not fit {path!r}.", f"It takes {kind.expected}.")
-        made = {path: _frozen(values.get(path, one.kind.default)) for path, one in self.dimensions.items()}
-        active = self.active(made)
-        return Genome(
-            {path: made[path] if path in active else one.kind.default for path, one in self.dimensions.items()}, self
-        )
+            if not one.fits(value):
+                raise SpaceError(f"{value!r:.80} does not fit {path!r}.", f"It takes {one.kind.expected}.")
+            made[path] = _frozen(value, one, path)
+        return self.settled(made)
 
     validate = genome
 
+    def settled(self, values: Mapping[str, Any]) -> Genome:
+        """The genome of values, one for every choice, that are known to fit."""
+        off = [one for one in self._conditional if not self.holds(one, values)]
+        if off:
+            values = dict(values)
+            for one in off:
+                values[one.path] = one.default
+        return Genome(values, self)
+
+    @cached_property
+    def _conditional(self) -> tuple[Dimension, ...]:
+        return tuple(one for one in self.dimensions.values() if () not in one.when)
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        return {path: one.default for path, one in self.dimensions.items()}
+
+    @cached_property
+    def drawn(self) -> tuple[Dimension, ...]:
+        """The choices that have several values which can be drawn."""
+        return tuple(one for one in self.dimensions.values() if one.drawable and one.kind.size() > 1)
+
     def default(self) -> Genome:
         """Every choice as the program runs without an assignment."""
-        return self.genome({})
+        return self.settled(self._defaults)
 
-    def sample(self, seed: int) -> Genome:
-        """Every choice drawn at random; texts and examples stay as they are. Equal seeds give equal genomes."""
-        rng = random.Random(seed)
-        return self.genome({path: one.kind.sample(rng) for path, one in self.dimensions.items()})
+    def sample(self, seed: int, *, over: str = "choices") -> Genome:
+        """A genome drawn at random; texts and examples stay as they are. Equal seeds give equal genomes (see
+        `draw`)."""
+        return self.draw(random.Random(seed), over=over)
+
+    def draw(self, rng: random.Random, *, over: str = "choices") -> Genome:
+        """`sample` with random numbers of one's own.
+
+        Args:
+            over: ``choices``: the options of every choice are equally likely; ``leaves``: all genomes are, so that an
+                option under which more is open comes more often (continuous choices count as one value).
+
+        Raises:
+            SpaceError: more than 100,000 combinations decide what is open (``leaves`` only).
+        """
+        values = {path: one.kind.sample(rng) if one.drawable else one.default for path, one in self.dimensions.items()}
+        if over == "leaves":
+            values |= rng.choices(self._leaves[0], cum_weights=self._leaves[1])[0]
+        elif over != "choices":
+            raise SpaceError(f"A genome cannot be drawn over {over!r}.", 'Use "choices" or "leaves".')
+        return self.settled(values)
+
+    @cached_property
+    def _leaves(self) -> tuple[list[dict[str, Any]], list[float]]:
+        from thalweg.program.space_counting import leaves
+
+        return leaves(self)
 
     def neighbours(self, genome: Genome, seed: int = 0) -> list[Genome]:
         """Genomes that differ in one active choice (and in what that makes active)."""
@@ -189,33 +223,28 @@ class Space(Mapping[str, Dimension]):
         found: dict[Genome, None] = {}
         for path, one in self.dimensions.items():
             if path in active:
-                for value in one.kind.neighbours(genome.values[path], rng):
-                    found[self.genome({**genome.values, path: value})] = None
+                value, first = genome.values[path], []
+                if value is None and one.opened:
+                    value = one.kind.default
+                    first = [value]
+                for other in (*first, *one.kind.neighbours(value, rng)):
+                    found[self.genome({**genome.values, path: other})] = None
         found.pop(genome, None)
         return list(found)
 
     def active(self, values: Mapping[str, Any]) -> set[str]:
-        """Paths of the choices that take part under these values. A deciding choice that is not here counts as its
-        default."""
-        return {path for path, one in self.dimensions.items() if any(_holds(each, values) for each in one.when)}
+        """Paths of the choices that take part under these values. What depends on a choice that is not here does."""
+        return {path for path, one in self.dimensions.items() if self.holds(one, values)}
+
+    def holds(self, one: Dimension, values: Mapping[str, Any]) -> bool:
+        """Whether a choice takes part under these values."""
+        return () in one.when or any(_holds(each, values) for each in one.when)
 
     def size(self) -> float:
         """How many different genomes there are; `math.inf` with reals, texts or examples."""
-        deciding = {path for one in self.dimensions.values() for each in one.when for path, _ in each} & set(self)
-        kinds = {path: self.dimensions[path].kind for path in deciding}
-        options = {path: kind.options for path, kind in kinds.items() if isinstance(kind, Choice)}
-        others = [one for path, one in self.dimensions.items() if path not in options]
-        if math.prod(len(one) for one in options.values()) > _MOST:
-            return math.prod(one.kind.size() for one in self.dimensions.values())
-        total, seen = 0.0, set()
-        for labels in itertools.product(*options.values()):
-            genome = self.genome(dict(zip(options, labels, strict=True)))
-            key = json.dumps([genome.values[path] for path in options])
-            if key not in seen:
-                seen.add(key)
-                active = self.active(genome.values)
-                total += math.prod(one.kind.size() for one in others if one.path in active)
-        return total if total == math.inf else int(total)
+        from thalweg.program.space_counting import size
+
+        return size(self)
 
     def __str__(self) -> str:
         rows = [
@@ -272,7 +301,9 @@ def assignment(values: Mapping[str, Any], space: Space | None = None) -> Assignm
         if one is not None and one.implicit and one.setting is None:
             continue
         if one is not None and one.setting is not None:
-            settings.setdefault(one.setting[0], {})[one.setting[1]] = value
+            found = value_of(one, value)
+            if found is not None:
+                settings.setdefault(one.setting[0], {})[one.setting[1]] = found
             continue
         if one is not None and one.parameter is not None:
             parameters.setdefault(one.parameter[0], {})[one.parameter[1]] = value_of(one, value)
@@ -285,7 +316,7 @@ def assignment(values: Mapping[str, Any], space: Space | None = None) -> Assignm
 
 
 def value_of(one: Dimension, value: Any) -> Any:
-    """The Python value of a parameter's choice: its options are only known by the space that found it."""
+    """The Python value of a parameter's or setting's choice: its options are only known by the space that found it."""
     from thalweg.program.space_discovery import option_values
 
     return option_values(one, value)
@@ -298,12 +329,15 @@ def _holds(condition: Condition, values: Mapping[str, Any]) -> bool:
     )
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+def _frozen(value: Any, one: Dimension, path: str) -> Any:
+    if not isinstance(value, list | tuple):
+        return value
+    if not isinstance(one.kind, Examples) or value == one.default:
+        return tuple(value)
+    try:
+        return tuple(plain(list(value)))
+    except (TypeError, ValueError) as error:
+        raise SpaceError(f"{path!r} holds what JSON has no form for ({error}).", "Give plain JSON data.") from error
 
 
 def _shown(kind: Any) -> str:

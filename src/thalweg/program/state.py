@@ -12,11 +12,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import DataError, StateMismatch
 from thalweg.program.signature import Signature
 from thalweg.program.strategy import Demonstration, Parameters
+
+if TYPE_CHECKING:
+    from thalweg.program.spaces import Genome
 
 VERSION = 1
 _KINDS = ("instruction", "demonstrations", "adapter")
@@ -77,9 +80,11 @@ def parameters_from(path: str, signature: Signature, base: Parameters, state: Ma
     )
 
 
-def save(path: str | os.PathLike[str], program: str, functions: Mapping[str, Any]) -> None:
-    """Write the state of `functions`, atomically."""
-    content = {
+def save(
+    path: str | os.PathLike[str], program: str, functions: Mapping[str, Any], chosen: Genome | None = None
+) -> None:
+    """Write the state of `functions`, atomically, and the choices of the genome that the program is bound to."""
+    content: dict[str, Any] = {
         "thalweg": VERSION,
         "program": program,
         "contracts": {
@@ -87,6 +92,10 @@ def save(path: str | os.PathLike[str], program: str, functions: Mapping[str, Any
         },
         "state": state_of(functions),
     }
+    if chosen is not None:
+        from thalweg.program.saved_choices import choices_json
+
+        content["choices"] = choices_json(chosen)
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -98,6 +107,15 @@ def save(path: str | os.PathLike[str], program: str, functions: Mapping[str, Any
 
 def load(path: str | os.PathLike[str], functions: Mapping[str, Any]) -> dict[str, Any]:
     """The state in a saved file, checked against the contracts of `functions`. Raises `StateMismatch`."""
+    return read(path, functions)["state"]
+
+
+def read(path: str | os.PathLike[str], functions: Mapping[str, Any], choices: Any = None) -> dict[str, Any]:
+    """A saved file, checked against the contracts of `functions`. Raises `StateMismatch` saying all that changed.
+
+    Args:
+        choices: ``choices(saved) -> [changes]``, asked about the choices in the file.
+    """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -116,12 +134,15 @@ def load(path: str | os.PathLike[str], functions: Mapping[str, Any]) -> dict[str
         if saved is not None and saved.get("digest") != function.signature.digest:
             details = function.signature.differences(saved) or ["the types changed in a detail of their classes"]
             changes += [f"`{name}`: {detail}" for detail in details]
+    signatures = bool(changes)
+    if choices is not None and isinstance(content.get("choices"), dict):
+        changes += choices(content["choices"])
     if changes:
         raise StateMismatch(
-            f"{path} was saved for other signatures: {'; '.join(changes)}.",
+            f"{path} was saved for other {'signatures' if signatures else 'choices'}: {'; '.join(changes)}.",
             "Load it into the program it was made for, or optimise the new one again.",
         )
-    return content["state"]
+    return content
 
 
 def _is_saved(content: Any) -> bool:

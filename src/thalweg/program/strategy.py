@@ -7,9 +7,11 @@ All fixed text comes first and the inputs last, so that calls of one function sh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from thalweg.errors import DataError
 from thalweg.models.request import Message
 from thalweg.program.signature import Signature
 from thalweg.program.types import jsonable, render_value
@@ -27,7 +29,14 @@ class Demonstration:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], signature: Signature) -> Demonstration:
-        return cls(dict(data["inputs"]), signature.output.from_json(data["output"]))
+        output = data["output"]
+        try:
+            return cls(dict(data["inputs"]), signature.output.from_json(output))
+        except DataError:
+            for keep in (True, False):  # as `jsonable` writes a value: with the names of its classes
+                with suppress(DataError):
+                    return cls(dict(data["inputs"]), signature.output.from_json(_unmarked(output, keep)))
+            raise
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,18 @@ class Direct:
             messages.append(Message("assistant", signature.output.encode(demonstration.output)))
         messages.append(Message("user", show_inputs(inputs)))
         return messages
+
+
+def _unmarked(item: Any, keep: bool) -> Any:
+    """JSON by `jsonable` as a type writes it. `keep`: with the class names, by which members of a union differ."""
+    if isinstance(item, list):
+        return [_unmarked(one, keep) for one in item]
+    if not isinstance(item, dict):
+        return item
+    if set(item) == {"$type", "$value"}:
+        return item["$value"]
+    made = {name: _unmarked(one, keep) for name, one in item.items() if name != "$type"}
+    return {"type": item["$type"], **made} if keep and "$type" in item else made
 
 
 def is_procedure(strategy: Any) -> bool:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 class Value(Generic[T]):
     """A result under way. `label` says where its information came from, `path` which call of the run makes it;
-    `details`, once it is there, how a strategy of several questions came to it."""
+    `details`, once it is there, how a strategy of several questions came to it; of one question, its `logprob`."""
 
     __slots__ = ("_before_wait", "_future", "details", "label", "path")
 

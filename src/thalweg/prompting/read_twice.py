@@ -59,7 +59,10 @@ class _Repeating(Prompter):
 
     def __init__(self, signature: Signature, again: Callable[[Mapping[str, str]], str]) -> None:
         super().__init__(signature)
-        self._again = again
+        self.again = again
+
+    def of(self, signature: Signature) -> Prompter:
+        return _Repeating(signature, self.again)
 
     def prompt(
         self, strategy: Strategy, parameters: Parameters, inputs: Mapping[str, Any], model: Any
@@ -67,7 +70,7 @@ class _Repeating(Prompter):
         messages, prefix, suffix = super().prompt(strategy, parameters, inputs, model)
         once = messages[-1]
         texts = {name: value if isinstance(value, str) else render_value(value) for name, value in inputs.items()}
-        more = f"\n\n{self._again(texts)}"
+        more = f"\n\n{self.again(texts)}"
         messages = (*messages[:-1], replace(once, content=once.content + more))
         if not suffix:
             return messages, prefix, suffix

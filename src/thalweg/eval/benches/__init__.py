@@ -16,7 +16,7 @@ BENCHES = (
     "torch.decoder", "decoding.asap", "decoding.constraints", "decoding.gemfilter", "decoding.jrt_prompt",
     "decoding.lmql", "decoding.lookahead", "decoding.matrix", "decoding.monitor", "decoding.pearl", "decoding.ppd",
     "decoding.prompt_lookup", "decoding.rasd", "decoding.token_recycling",
-    "scheduling.batch", "scheduling.parrot", "scheduling.ray", "scheduling.serve",
+    "optimizing.dspy", "optimizing.tasks", "scheduling.analysis", "scheduling.batch", "scheduling.parrot", "scheduling.ray", "scheduling.serve",
 )  # fmt: skip
 
 

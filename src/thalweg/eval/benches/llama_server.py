@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 _SERVER = """
@@ -23,24 +24,30 @@ main()
 
 
 class LlamaServer:
-    """llama-cpp-python's own server on the same weights; gives its URL, or "" where it cannot run."""
+    """llama-cpp-python's own server on the same weights; gives its URL, or "" where it cannot run.
 
-    def __init__(self, choice: Any) -> None:
-        self.choice = choice
+    Args:
+        threads: of the server (default: all cores). port: default a free one. log: file that it writes what it does to.
+    """
+
+    def __init__(self, choice: Any, *, threads: int = 0, port: int = 0, log: Path | None = None) -> None:
+        self.choice, self.threads, self.port, self.log = choice, threads, port, log
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> str:
         import httpx
 
-        with socket.socket() as probe_socket:
-            probe_socket.bind(("127.0.0.1", 0))
-            port = probe_socket.getsockname()[1]
-        threads = str(len(os.sched_getaffinity(0)))
+        if not self.port:
+            with socket.socket() as probe_socket:
+                probe_socket.bind(("127.0.0.1", 0))
+                self.port = probe_socket.getsockname()[1]
+        port, threads = self.port, str(self.threads or len(os.sched_getaffinity(0)))
         command = [
             sys.executable, "-c", _SERVER, "--model", str(self.choice.path), "--host", "127.0.0.1", "--port", str(port),
             "--n_ctx", "2048", "--n_threads", threads, "--n_threads_batch", threads, str(int(self.choice.accelerate)),
         ]  # fmt: skip
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with open(self.log or os.devnull, "ab") as told:
+            self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told)
         url = f"http://127.0.0.1:{port}/v1"
         for _ in range(120):
             if self.process.poll() is not None:

@@ -25,6 +25,23 @@ def counting_deviation(parts: Sequence[float]) -> float:
     return math.sqrt(sum(one * one for one in parts))
 
 
+def counting_expected(bias: float, deviation: float) -> float:
+    """Mean distance from the truth of a sum of many parts: of a normal value with this mean and standard deviation."""
+    if deviation <= 0:
+        return abs(bias)
+    z = bias / deviation
+    return deviation * math.sqrt(2 / math.pi) * math.exp(-z * z / 2) + bias * math.erf(z / math.sqrt(2))
+
+
+def merge_success(wrong: float, parts: int) -> float:
+    """Probability that lists merged exactly are exact: every one of `parts` independent ones is.
+
+    Args:
+        wrong: probability that one list is not exact.
+    """
+    return (1 - wrong) ** max(0, parts)
+
+
 def merge_bound(parts: Sequence[float]) -> float:
     """Largest error of one element of lists merged exactly, whose parts are wrong by at most so much each."""
     return max(parts, default=0.0)

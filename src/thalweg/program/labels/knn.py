@@ -19,7 +19,7 @@ from thalweg.program.labels.context import Context
 from thalweg.program.labels.label import BOTTOM, Label
 from thalweg.program.labels.labelled import Labels
 from thalweg.program.labels.lattice import Lattice
-from thalweg.program.labels.propagator import Evidence, Propagated, calls_apart
+from thalweg.program.labels.propagator import Evidence, Propagated, calls_apart, check_asks_once
 from thalweg.program.labels.search import leave_out, search
 from thalweg.program.session import Session
 from thalweg.program.types import render_value
@@ -148,6 +148,7 @@ class Knn:
         return Propagated(values[best], given | label, evidence)
 
     def _model(self, learned: Learned[..., Any], inputs: Mapping[str, Any], session: Session) -> tuple[float, ...]:
+        check_asks_once(learned, session)
         choices = learned.signature.output.format.choices
 
         def decode(answer: Any) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from thalweg.errors import UnsupportedByBackend
 from thalweg.models.request import Answer
 from thalweg.program.hints import hinted
 from thalweg.program.journal import inside, scope_in_force
@@ -20,6 +21,7 @@ from thalweg.program.labels.label import BOTTOM, Label
 from thalweg.program.labels.labelled import Labels
 from thalweg.program.labels.lattice import Lattice
 from thalweg.program.session import Session, store_in_force
+from thalweg.program.strategy import is_procedure
 
 if TYPE_CHECKING:
     from thalweg.program.learned import Learned
@@ -117,6 +119,16 @@ def partition_of(label: Label) -> str:
     """The partition of engines' prefix caches for calls that read `label`: what one label has cached shortens no other
     label's call, or its time would tell."""
     return "\x1f".join(label.to_json())
+
+
+def check_asks_once(learned: Learned[..., Any], session: Session) -> None:
+    """Raises `UnsupportedByBackend` for a strategy of several questions, whose answer has no probability to look at."""
+    if is_procedure(session.strategy):
+        raise UnsupportedByBackend(
+            f"The propagator in force scores answers of `{learned.name}`, and its strategy {session.strategy.name!r} "
+            "asks more than once.",
+            "Take a strategy that asks once, or labels=Conservative().",
+        )
 
 
 def kept(learned: Learned[..., Any], inputs: Mapping[str, Any], session: Session, value: Any) -> Any:

@@ -18,7 +18,7 @@ from thalweg.models.request import Answer
 from thalweg.program.hints import hinted
 from thalweg.program.labels.context import Context
 from thalweg.program.labels.label import Label
-from thalweg.program.labels.propagator import partition_of
+from thalweg.program.labels.propagator import check_asks_once, partition_of
 from thalweg.program.session import Session
 from thalweg.program.value import Value
 
@@ -107,6 +107,7 @@ class Rescoring:
     # -- calls ------------------------------------------------------------------------------------------------
 
     def _submit(self, label: Label, *, want: Any, decode: Any, target: str = "") -> Value[Any]:
+        check_asks_once(self.learned, self.session)
         self.calls += 1
         self._waiting = True
         inputs = self.context.under(label)
