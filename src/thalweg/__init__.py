@@ -38,6 +38,7 @@ from thalweg.program import (
 )
 
 if TYPE_CHECKING:
+    from thalweg.optimizing import Example, Study, compare, frontier, optimize, split
     from thalweg.program import (
         Actor,
         Budget,
@@ -97,11 +98,14 @@ __version__ = "0.1.0"
 # Modules under shorter names, and rooms; imported when they are first mentioned.
 _MODULES = {
     "grammar": "decoding.constraints.notation", "where": "decoding.constraints.where",
-    **{room: room for room in ("code", "decoding", "models", "prompting", "training")},
+    **{room: room for room in ("code", "decoding", "models", "optimizing", "prompting", "training")},
 }  # fmt: skip
 
 
-_ANALYSIS = ("Analysis", "Prices", "analyze")
+_ELSEWHERE = {
+    **dict.fromkeys(("Analysis", "Prices", "analyze"), "program.analysis"),
+    **dict.fromkeys(("Example", "Study", "compare", "frontier", "optimize", "split"), "optimizing"),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -109,18 +113,19 @@ def __getattr__(name: str) -> Any:
         return import_module(f"thalweg.{_MODULES[name]}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = import_module("thalweg.program.analysis") if name in _ANALYSIS else program
+    room = import_module(f"thalweg.{_ELSEWHERE[name]}") if name in _ELSEWHERE else program
     found = globals()[name] = getattr(room, name)
     return found
 
 
 __all__ = [
     "Actor", "Analysis", "Budget", "Candidate", "ChoiceProposer", "Conservative", "Demonstration", "Done", "Entry",
-    "Error", "Evidence", "ExhaustiveProposer", "Failed", "Failure", "Finished", "Flow", "Genome", "Inbox",
-    "Introspection", "Knn", "Label", "Labelled", "Lattice", "Learned", "NeighbourProposer", "Origin", "Outcome",
-    "Partial", "Permissive", "Prices", "Propagated", "Propagator", "Proposer", "Query", "Repair", "Run", "RunInfo",
-    "SamplingProposer", "Score", "ScriptedProposer", "Session", "Space", "Spent", "Started", "State", "Terminal",
-    "Token", "Tool", "Value", "Verdict", "analyze", "answer", "approve", "ask", "choice", "configure", "errors",
-    "flow", "gather", "integer", "ir", "labelled", "learned", "permutation", "pure", "query", "questions", "real",
-    "resume", "runs", "semantic", "settle", "space", "subset", "text", "tool", "tune_threshold", "using",
+    "Error", "Evidence", "Example", "ExhaustiveProposer", "Failed", "Failure", "Finished", "Flow", "Genome",
+    "Inbox", "Introspection", "Knn", "Label", "Labelled", "Lattice", "Learned", "NeighbourProposer", "Origin",
+    "Outcome", "Partial", "Permissive", "Prices", "Propagated", "Propagator", "Proposer", "Query", "Repair", "Run",
+    "RunInfo", "SamplingProposer", "Score", "ScriptedProposer", "Session", "Space", "Spent", "Started", "State",
+    "Study", "Terminal", "Token", "Tool", "Value", "Verdict", "analyze", "answer", "approve", "ask", "choice",
+    "compare", "configure", "errors", "flow", "frontier", "gather", "integer", "ir", "labelled", "learned",
+    "optimize", "permutation", "pure", "query", "questions", "real", "resume", "runs", "semantic", "settle",
+    "space", "split", "subset", "text", "tool", "tune_threshold", "using",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_programs import ROWS, model, number_in, parity, two_steps
 
@@ -39,6 +39,7 @@ def test_a_k_above_the_training_examples_takes_all_of_them(tmp_path):
     assert len(study.trials[1].genome["parity/demonstrations"]) == 18
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=40), st.integers(0, 50), st.integers(0, 5))
 def test_balanced_draws_take_from_every_label_alike(labels, k, seed):
     examples = [Example({"text": f"{i}"}, label) for i, label in enumerate(labels)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_programs import ROWS, model, parity, two_steps
 
@@ -46,6 +46,7 @@ def asked(work: Any, store: Path, program: Any = parity, with_model: Any = None)
     return strategy
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(max_size=30)))
 def test_cleaned_instructions_are_new_and_can_be_read(texts):
     found = cleaned([*texts, "Say it.", "say it", '"Say it!"'], known=["Do this."])

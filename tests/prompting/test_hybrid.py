@@ -19,6 +19,7 @@ from thalweg.prompting.judgement import judge
 @tw.learned
 def total(question: str) -> int:
     """Work out the number."""
+    ...
 
 
 class Slow:
@@ -149,6 +150,7 @@ def test_a_learned_function_can_verify(tmp_path: Any) -> None:
     @tw.learned
     def right(question: str, found: int) -> bool:
         """Is the number right?"""
+        ...
 
     script = Script(["7"], yes=["true"])
     assert solve(Hybrid(slow=Slow(), verify=right), script, tmp_path).result() == 7
@@ -159,6 +161,7 @@ def test_a_verifier_that_does_not_fit_is_refused_with_a_remedy(tmp_path: Any) ->
     @tw.learned
     def right(other: str, found: int) -> bool:
         """Is it?"""
+        ...
 
     with pytest.raises(TypeNotSupported, match="exactly one more"):
         solve(Hybrid(slow=Slow(), verify=right), Script(["7"]), tmp_path)

@@ -32,6 +32,7 @@ from thalweg.program.value import Failure, Value, gather
 if TYPE_CHECKING:
     from thalweg.program.actor import Actor, Exchange, exchanges
     from thalweg.program.budget import Budget, Ledger, Spent, metered
+    from thalweg.program.choice_kinds import Choice, Integer, Permutation, Real, Subset
     from thalweg.program.choices import choice, integer, permutation, real, subset, text
     from thalweg.program.human import Inbox, Question, Terminal, answer, approve, ask, questions
     from thalweg.program.labels import (
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         labelled,
         tune_threshold,
     )
+    from thalweg.program.procedure import Procedure, Solved, derived
     from thalweg.program.proposers import (
         Candidate,
         ChoiceProposer,
@@ -82,6 +84,9 @@ _LATER = {
     "Candidate": "proposers", "ChoiceProposer": "proposers", "ExhaustiveProposer": "proposers", "NeighbourProposer":
     "proposers", "Proposer": "proposers", "SamplingProposer": "proposers", "ScriptedProposer": "proposers", "State":
     "proposers",
+    "Choice": "choice_kinds", "Integer": "choice_kinds", "Permutation": "choice_kinds", "Real": "choice_kinds",
+    "Subset": "choice_kinds",
+    "Procedure": "procedure", "Solved": "procedure", "derived": "procedure",
     "Outcome": "repair", "Repair": "repair", "Trial": "repair",
     "Run": "run", "RunInfo": "run", "resume": "run", "runs": "run",
     "Failed": "run_events",
@@ -101,14 +106,15 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "Actor", "Budget", "Call", "Candidate", "ChoiceProposer", "Conservative", "Demonstration", "Direct", "Done",
-    "Entry", "Event", "Evidence", "Exchange", "ExhaustiveProposer", "Failed", "Failure", "Finished", "Flow", "Genome",
-    "Inbox", "Introspection", "Knn", "Label", "Labelled", "Lattice", "Learned", "Ledger", "NeighbourProposer",
-    "Origin", "Outcome", "Parameters", "Partial", "Permissive", "Propagated", "Propagator", "Proposer", "Query",
-    "QueryResult", "QueryUsage", "Question", "Rendered", "Repair", "Run", "RunInfo", "SamplingProposer", "Score",
-    "ScriptedProposer", "Session", "Signature", "Space", "Spent", "Started", "State", "Store", "Strategy", "Terminal",
-    "Token", "Tool", "Trial", "Value", "Verdict", "answer", "approve", "ask", "check_sink", "choice", "configure",
-    "current", "exchanges", "flow", "gather", "integer", "labelled", "learned", "metered", "permutation", "pure",
-    "query", "questions", "real", "resume", "runs", "settle", "show_inputs", "space", "subset", "text", "tool",
+    "Actor", "Budget", "Call", "Candidate", "Choice", "ChoiceProposer", "Conservative", "Demonstration", "Direct",
+    "Done", "Entry", "Event", "Evidence", "Exchange", "ExhaustiveProposer", "Failed", "Failure", "Finished", "Flow",
+    "Genome", "Inbox", "Integer", "Introspection", "Knn", "Label", "Labelled", "Lattice", "Learned", "Ledger",
+    "NeighbourProposer", "Origin", "Outcome", "Parameters", "Partial", "Permissive", "Permutation", "Procedure",
+    "Propagated", "Propagator", "Proposer", "Query", "QueryResult", "QueryUsage", "Question", "Real", "Rendered",
+    "Repair", "Run", "RunInfo", "SamplingProposer", "Score", "ScriptedProposer", "Session", "Signature", "Solved",
+    "Space", "Spent", "Started", "State", "Store", "Strategy", "Subset", "Terminal", "Token", "Tool", "Trial",
+    "Value", "Verdict", "answer", "approve", "ask", "check_sink", "choice", "configure", "current", "derived",
+    "exchanges", "flow", "gather", "integer", "labelled", "learned", "metered", "permutation", "pure", "query",
+    "questions", "real", "resume", "runs", "settle", "show_inputs", "space", "subset", "text", "tool",
     "tune_threshold", "using",
 ]  # fmt: skip

@@ -16,7 +16,10 @@ BENCHES = (
     "torch.decoder", "decoding.asap", "decoding.constraints", "decoding.gemfilter", "decoding.jrt_prompt",
     "decoding.lmql", "decoding.lookahead", "decoding.matrix", "decoding.monitor", "decoding.pearl", "decoding.ppd",
     "decoding.prompt_lookup", "decoding.rasd", "decoding.token_recycling",
-    "optimizing.dspy", "optimizing.tasks", "scheduling.analysis", "scheduling.batch", "scheduling.parrot", "scheduling.ray", "scheduling.serve",
+    "optimizing.claps", "optimizing.critique", "optimizing.dspy", "optimizing.hashing", "optimizing.hdflow",
+    "optimizing.i3c", "optimizing.medprompt", "optimizing.pyglove", "optimizing.resume", "optimizing.tasks",
+    "scheduling.analysis", "scheduling.batch", "scheduling.parrot", "scheduling.ray", "scheduling.replicas",
+    "scheduling.serve",
 )  # fmt: skip
 
 

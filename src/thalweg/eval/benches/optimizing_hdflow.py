@@ -2,8 +2,9 @@
 
 The Game of 24 with a small transformer trained here (`player_of_24`): fast is a whole expression, slow decomposes into
 moves with exact arithmetic between them and goes back from dead ends; verification is exact. Held out by multiset; the
-control draws fast answers until one holds or as many tokens are used as `Hybrid` used. Then `Hybrid` with a verifier
-that errs, and the packaged model as it is on word problems with a calculator. Tokens are those of the models alone.
+control draws fast answers until one holds or as many tokens are used as `Hybrid` used; another makes moves at random.
+Then `Hybrid` with a verifier that errs, on games it learned from, and the packaged model as it is on word problems with
+a calculator. Tokens are those of the models alone.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Decompose:
     first: int = 6
     second: int = 3
     temperature: float = 0.7
+    greedy: bool = True  # the very first move
     name: str = "decompose"
 
     def solve(self, ask: Any, inputs: Mapping[str, Any]) -> Solved:
@@ -75,7 +77,9 @@ class Decompose:
         def moved(parts: Parts, dead: list[list[str]]) -> Parts:
             nonlocal calls
             calls += 1
-            asked = move if calls == 1 else move.using(temperature=self.temperature, seed=ask_seed + calls)
+            asked = (
+                move if calls == 1 and self.greedy else move.using(temperature=self.temperature, seed=ask_seed + calls)
+            )
             shown = " ".join(str(value) for value, _ in sorted(parts))
             said = asked(**inputs, left=shown, dead=json.dumps(dead))
             dead.append([said.first, said.operator, said.second])
@@ -83,10 +87,10 @@ class Decompose:
 
         ask_seed = 1000 * (ask._session().seed or 0)
         firsts: list[list[str]] = []
-        for _ in range(self.first):
+        for _ in range(min(self.first, len(_ways(four)))):
             three = moved(four, firsts)
             seconds: list[list[str]] = []
-            for _ in range(self.second):
+            for _ in range(min(self.second, len(_ways(three)))):
                 if found := _finish(moved(three, seconds)):
                     return Solved(found, {"moves": calls, "found": True})
         return Solved("0", {"moves": calls, "found": False})
@@ -103,6 +107,11 @@ def _after(parts: Parts, first: Fraction, operator: str, second: Fraction) -> Pa
         pair.append(left.pop(place))
     (a, before), (b, behind) = pair
     return [*left, (game.result(a, b, operator), f"({before}{operator}{behind})")]
+
+
+def _ways(parts: Parts) -> list[game.Move]:
+    """Moves that differ: four equal numbers have four."""
+    return game.moves(game.state_of([value for value, _ in parts]))
 
 
 def _finish(two: Parts) -> str | None:
@@ -169,6 +178,7 @@ def _run(quick: bool) -> Iterator[Figure]:
     test = test[:40] if quick else test
     with tw.using(model=player, store=tempfile.mkdtemp(), journal=False, cache=False):
         yield from _games(test, (0,) if quick else (0, 1))
+        yield from _familiar(train[: len(test)])
     yield from _words(1 if quick else 8)
 
 
@@ -176,6 +186,7 @@ def _games(test: Sequence[game.Game], seeds: Sequence[int]) -> Iterator[Figure]:
     ways = {
         "fast": Hybrid(Direct(), GiveUp(), exact, tries=1),
         "slow": Decompose(),
+        "blind": Decompose(temperature=1e6, greedy=False),
         "hybrid": Hybrid(Direct(), Decompose(), exact, tries=1),
         "hybrid, 3 tries": Hybrid(Direct(), Decompose(), exact, tries=3, temperature=1.0),
         "draws": Hybrid(Direct(), GiveUp(), exact, tries=DRAWS, temperature=1.0),
@@ -188,6 +199,11 @@ def _games(test: Sequence[game.Game], seeds: Sequence[int]) -> Iterator[Figure]:
                  "%", n, f"baseline fast; {_gap(slow, fast, len(test))}; {about}")  # fmt: skip
     yield Figure(NAME, "slow: tokens a game", _tokens(slow), _tokens(fast), _over(_tokens(fast), _tokens(slow)),
                  "tokens", n, "baseline fast")  # fmt: skip
+    blind = runs["blind"]
+    yield Figure(NAME, "slow: games solved, against moves at random", 100 * _share(slow), 100 * _share(blind),
+                 _over(_share(slow), _share(blind)), "%", n,
+                 f"baseline the same search without a policy, {_tokens(blind):.0f} tokens a game; "
+                 f"{_gap(slow, blind, len(test))}")  # fmt: skip
     for name in ("hybrid", "hybrid, 3 tries"):
         mine = runs[name]
         escalated = fmean(one.details["mode"] == "slow" for one in mine)
@@ -219,6 +235,17 @@ def _games(test: Sequence[game.Game], seeds: Sequence[int]) -> Iterator[Figure]:
                      100 * _share(right), _over(_share(wrong), _share(right)), "%", n,
                      f"baseline the exact verifier; a wrong fast answer was accepted in {taken:.0%} of games, "
                      f"{_tokens(wrong):.0f} tokens a game")  # fmt: skip
+
+
+def _familiar(games: Sequence[game.Game]) -> Iterator[Figure]:
+    """Games the player has learned from, which its fast way often knows: the case `Hybrid` is made for."""
+    slow, hybrid = (_play(way, games, 0) for way in (Decompose(), Hybrid(Direct(), Decompose(), exact, tries=1)))
+    escalated = fmean(one.details["mode"] == "slow" for one in hybrid)
+    share = _tokens(hybrid) / _tokens(slow)
+    yield Figure(NAME, "games it learned from, hybrid: tokens a game, against slow", _tokens(hybrid), _tokens(slow),
+                 1 / share, "tokens", len(games),
+                 f"not held out; {share:.2f} of slow, {escalated:.0%} went over to slow; solved {_share(hybrid):.0%}, "
+                 f"slow {_share(slow):.0%}")  # fmt: skip
 
 
 def _play(way: Any, test: Sequence[game.Game], seed: int) -> list[Played]:

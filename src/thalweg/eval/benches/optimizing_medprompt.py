@@ -58,7 +58,7 @@ def _run(quick: bool) -> Iterator[Figure]:
         pool = intents.messages(60 if quick else 200, seed=1)
         held_out = intents.messages(20 if quick else 200, seed=2, without=frozenset(text for text, _ in pool))
         yield from _near(pool, held_out)
-        yield from _frontier(pool[:12] if quick else pool[:100], held_out[:4] if quick else held_out[:50])
+        yield from _frontier(pool, pool[:12] if quick else pool[:100], held_out[:4] if quick else held_out[:50])
 
 
 # -- the order of options ---------------------------------------------------------------------------------------------
@@ -116,9 +116,12 @@ def _scores(function: Any, rows: Sequence[tuple[str, str]]) -> list[float]:
 # -- what the strategies cost -----------------------------------------------------------------------------------------
 
 
-def _frontier(pool: Sequence[tuple[str, str]], held_out: Sequence[tuple[str, str]]) -> Iterator[Figure]:
+def _frontier(
+    pool: Sequence[tuple[str, str]], train: Sequence[tuple[str, str]], held_out: Sequence[tuple[str, str]]
+) -> Iterator[Figure]:
+    """`train`: the part of the pool that the model reasons about."""
     chain = ChainOfThought(max_tokens=REASONS)
-    ready = Medprompt(shuffle="random", max_tokens=REASONS).prepare(intent, pool)
+    ready = Medprompt(shuffle="random", max_tokens=REASONS).prepare(intent, train)
     prepared = ready.prepared
     assert prepared is not None
     gold = dict(pool)

@@ -11,11 +11,14 @@ import ast
 import inspect
 import linecache
 import re
+import threading
 import types
 from collections.abc import Iterator
 from typing import Any
 
 Tree = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+# Python 3.11 raises SystemError now and then where two threads parse at once (python/cpython#106905).
+_PARSING = threading.Lock()
 
 
 def tree_of(function: types.FunctionType) -> Tree | None:
@@ -26,7 +29,8 @@ def tree_of(function: types.FunctionType) -> Tree | None:
         return None
     find = _lambda if code.co_name == "<lambda>" else _definition
     try:
-        found = find(code, lines)
+        with _PARSING:
+            found = find(code, lines)
     except (SyntaxError, ValueError, UnicodeError, RecursionError, MemoryError):
         found = None
     if found is None:
