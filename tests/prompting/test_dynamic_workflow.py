@@ -374,3 +374,15 @@ def test_what_nobody_reads_is_read_by_the_one_who_answers() -> None:
                   Card("c", "LLM", "t", ("b",))], ["question"])  # fmt: skip
     assert steps[-1].reads == ("a", "b")
     assert steps[0].reads == steps[1].reads == ()  # one to many: both may work side by side
+
+
+@pytest.mark.long
+def test_a_small_real_model_designs_a_team_that_runs(model: Any, tmp_path: Any) -> None:
+    with tw.using(model=model, store=tmp_path, max_tokens=80):
+        strategy = DynamicWorkflow(tools=[calculator], edges=True, experts=3, tries=1, judge=lambda inputs, value: True)
+        value = total.using(strategy=strategy).submit("A box has 4 pens. How many pens are in 3 boxes?")
+        assert isinstance(value.result(), int)
+    details = value.details
+    assert details["picked"] in ("accepted", "direct", "only")
+    for attempt in details["tries"]:
+        assert 1 <= len(attempt["cards"]) <= 3
