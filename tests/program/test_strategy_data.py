@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from thalweg.optimizing.algorithms.grid import Grid
 from thalweg.optimizing.optimizers.searching import Searching
 from thalweg.program.choice_kinds import Choice
 from thalweg.program.spaces import space
+from thalweg.program.strategy import Demonstration
 from thalweg.program.strategy_data import strategy_from_json, strategy_to_json
 from thalweg.prompting.calibrated import Calibrated
 from thalweg.prompting.chain_of_thought import ChainOfThought
@@ -47,7 +49,14 @@ def kind(text: str) -> Literal["a", "b"]:
     """Which?"""
 
 
-@pytest.mark.parametrize("strategy", [*NESTED, Mine((1, (2.5, None)), {"k": ("v", True)}), None], ids=repr)
+class Colour(Enum):
+    RED = 1
+
+
+MINE = [Mine((Colour.RED, Demonstration({"c": Colour.RED}, [1]))), Mine((1, (2.5, None)), {"k": ("v", True)})]
+
+
+@pytest.mark.parametrize("strategy", [*NESTED, *MINE, None], ids=repr)
 def test_a_strategy_comes_back_equal(strategy: Any) -> None:
     data = json.loads(json.dumps(strategy_to_json(strategy)))
     assert strategy_from_json(data) == strategy

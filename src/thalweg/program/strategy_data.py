@@ -11,6 +11,7 @@ import dataclasses
 import importlib
 import sys
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 from thalweg.errors import StateMismatch
@@ -36,19 +37,20 @@ def strategy_from_json(data: Any) -> Any:
 def _packed(value: Any, where: str) -> Any:
     if isinstance(value, _SCALARS):
         return value
-    if isinstance(value, list | tuple):
-        return [_packed(one, f"{where}[{index}]") for index, one in enumerate(value)]
+    if isinstance(value, Enum):
+        return {"class": _place(type(value), where), "member": value.name}
+    if isinstance(value, list | tuple):  # an array is a tuple, since most fields of strategies are
+        made = [_packed(one, f"{where}[{index}]") for index, one in enumerate(value)]
+        return made if isinstance(value, tuple) else {"list": made}
     if isinstance(value, Mapping) and all(isinstance(one, str) for one in value):
         return {"map": {name: _packed(one, f"{where}[{name!r}]") for name, one in value.items()}}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        owner = type(value)
-        if "<locals>" not in owner.__qualname__:
-            fields = {}
-            for one in dataclasses.fields(value):
-                found = getattr(value, one.name)
-                if one.init and not _is_default(one, found):
-                    fields[one.name] = _packed(found, f"{where}.{one.name}")
-            return {"class": f"{owner.__module__}:{owner.__qualname__}", **({"fields": fields} if fields else {})}
+        owner, fields = type(value), {}
+        for one in dataclasses.fields(value):
+            found = getattr(value, one.name)
+            if one.init and not _is_default(one, found):
+                fields[one.name] = _packed(found, f"{where}.{one.name}")
+        return {"class": _place(owner, where), **({"fields": fields} if fields else {})}
     raise StateMismatch(
         f"{where} is {value!r:.60}, which has no form as data, so that the strategy cannot be saved.",
         "Let strategies hold numbers, texts, lists and other dataclasses; bind what is else with `using`.",
@@ -60,13 +62,17 @@ def _unpacked(data: Any) -> Any:
         return tuple(_unpacked(one) for one in data)
     if not isinstance(data, Mapping):
         return data
+    if isinstance(data.get("list"), list):
+        return [_unpacked(one) for one in data["list"]]
     if isinstance(data.get("map"), Mapping):
         return {name: _unpacked(one) for name, one in data["map"].items()}
     owner = _class(str(data.get("class")))
     given = data.get("fields", {})
     try:
+        if issubclass(owner, Enum):
+            return owner[data["member"]]
         return owner(**{name: _unpacked(one) for name, one in given.items()})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError) as error:
         raise StateMismatch(
             f"{data['class']} cannot be made of what was saved ({error}).", "Save the program again with this version."
         ) from error
@@ -80,12 +86,21 @@ def _class(name: str) -> Any:
             found = getattr(found, part)
     except (ImportError, KeyError, AttributeError, ValueError):
         found = None
-    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+    if not (isinstance(found, type) and (dataclasses.is_dataclass(found) or issubclass(found, Enum))):
         raise StateMismatch(
             f"The saved program has the strategy {name!r}, which is not known here.",
             "Import the module that defines it before loading.",
         )
     return found
+
+
+def _place(owner: type, where: str) -> str:
+    if "<locals>" in owner.__qualname__:
+        raise StateMismatch(
+            f"{where} is of the class {owner.__qualname__}, which no other process can find.",
+            "Define the class at the top of a module.",
+        )
+    return f"{owner.__module__}:{owner.__qualname__}"
 
 
 def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:

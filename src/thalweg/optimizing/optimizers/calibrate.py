@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from thalweg.errors import SearchError
 from thalweg.optimizing.composing import Composable
 from thalweg.optimizing.example import Example
+from thalweg.optimizing.optimizers.chosen_strategy import with_strategy
 from thalweg.optimizing.search import Search, Trial
 from thalweg.program import Learned
-from thalweg.program.choice_kinds import Choice, labels_of
 from thalweg.program.types import jsonable
 
 LEAST = 12  # examples to fit to
@@ -59,16 +59,7 @@ class Calibrate(Composable):
             asked = [function.submit_distribution(**one.inputs(search.names)) for one in rows]
             tables = [one.result() for one in asked]
         made = calibrated(tables, [one.label for one in rows], inner)
-        path = f"{search.program.name}/strategy"
-        space = trial.genome.space
-        known = space.dimensions.get(path)
-        if known is None:
-            space = space.opened(path, Choice((made,)))
-        else:  # strategies were searched: one more of them
-            options = (*known.options, made)
-            grown = replace(known, kind=Choice(labels_of(options)), options=options)
-            space = replace(space, dimensions={**space.dimensions, path: grown})
-        return space.genome({**trial.genome.values, path: space[path].kind.options[-1]})  # type: ignore[attr-defined]
+        return with_strategy(trial.genome, search.program.name, made)
 
 
 def calibratable(program: Any) -> bool:
