@@ -47,8 +47,9 @@ class EndpointError(ModelError):
     """A remote endpoint was unreachable, hung, refused, or answered what cannot be used."""
 
     def __init__(self, what: str, remedy: str, *, fault: str = "server", retry_after: float | None = None) -> None:
-        """`fault` is ``server`` where another replica might do better, ``answer`` where what came was not acceptable;
-        `retry_after` the seconds after which the server wants to be asked again."""
+        """`fault` is ``connection`` where nobody took the connection, ``settings`` where the address, the key or the
+        model's name is wrong, ``server`` where another replica might do better, ``answer`` where what came was not
+        acceptable; `retry_after` the seconds after which the server wants to be asked again."""
         super().__init__(what, remedy)
         self.fault, self.retry_after = fault, retry_after
 

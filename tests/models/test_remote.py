@@ -6,6 +6,7 @@ Each test scripts the server with a list of replies: functions on the handler, t
 from __future__ import annotations
 
 import json
+import pickle
 import threading
 import time
 import traceback
@@ -417,6 +418,13 @@ def test_a_server_that_is_not_there_is_an_error(server, connect):
     server.server_close()
     error = failure(connect())
     assert type(error) is EndpointError and "ConnectError" in str(error) and "3 attempt" in str(error)
+    assert error.fault == pickle.loads(pickle.dumps(error)).fault == "connection"
+
+
+def test_only_a_connection_that_nobody_took_is_the_connections_fault(server, connect):
+    said = "upstream: ConnectError, ConnectTimeout"  # by a server that is there
+    faults = [failure(connect(answer, timeout=0.25, retries=0)).fault for answer in (refuse(said, 500), hang)]
+    assert faults == ["server", "server"]
 
 
 def test_retry_after_in_seconds_is_honoured(server, connect):

@@ -8,13 +8,14 @@ import pytest
 from scripted_programs import ROWS, model, number_in, parity, two_steps
 
 import thalweg as tw
-from thalweg.errors import SearchError
+from thalweg.errors import SearchError, StateMismatch
 from thalweg.models import Answer, ScriptedModel
 from thalweg.optimizing import optimize
 from thalweg.optimizing.optimizers.ape import APE
-from thalweg.optimizing.optimizers.ensemble import Ensemble, MajorityOfPrograms, majority
+from thalweg.optimizing.optimizers.ensemble import Ensemble, MajorityOfPrograms, Member, majority
 from thalweg.optimizing.optimizers.random_search import BootstrapFewShotWithRandomSearch
 from thalweg.optimizing.proposers import Listed
+from thalweg.optimizing.scoring import bound
 
 
 def test_programs_that_err_differently_are_better_together(tmp_path):
@@ -61,9 +62,22 @@ def test_finite_answers_are_joined_by_their_mean_probabilities(tmp_path):
 
     parts = [parity.with_instruction(text).parameters for text in ("I am sure.", "Hm.", "Well.")]
     with tw.using(model=Open(), store=tmp_path, cache=False):
-        joined = parity.using(strategy=MajorityOfPrograms(tuple(parts)))
+        joined = parity.using(strategy=MajorityOfPrograms((), tuple(Member(one) for one in parts)))
         assert joined.distribution("x") == pytest.approx({"odd": 1.7 / 3, "even": 1.3 / 3})
         assert joined("x") == "odd"  # the votes alone say even
+
+
+def test_a_saved_ensemble_of_a_function_is_one_again_and_one_of_flows_is_refused(tmp_path):
+    strategy = APE(Listed(["K one.", "L two."]), screening=False) >> Ensemble(2)
+    with tw.using(model=model(), store=tmp_path / "store", cache=False):
+        study = optimize(parity, train=ROWS[:9], dev=ROWS[9:], strategy=strategy)
+        joined = parity.bind(study.trials[-1].genome)
+        joined.save(tmp_path / "best.json")
+        assert parity.load(tmp_path / "best.json").own.strategy == joined.own.strategy
+        joint = BootstrapFewShotWithRandomSearch(2) >> Ensemble(2)
+        flows = optimize(two_steps, train=ROWS[:18], dev=ROWS[18:], strategy=joint)
+        with pytest.raises(StateMismatch, match="more than the parameters"):
+            bound(two_steps, flows.trials[-1].genome).save(tmp_path / "flows.json")
 
 
 def test_votes_of_equal_number_go_to_the_first():

@@ -9,7 +9,7 @@ from scripted_programs import ROWS, model, parity, shots, two_steps
 
 import thalweg as tw
 from thalweg.errors import SearchError
-from thalweg.optimizing import optimize
+from thalweg.optimizing import Study, optimize
 from thalweg.optimizing.optimizers.ape import APE
 from thalweg.optimizing.optimizers.bootstrap_few_shot import BootstrapFewShot
 from thalweg.optimizing.optimizers.knn_few_shot import KNNFewShot
@@ -36,8 +36,18 @@ def test_what_follows_keeps_the_neighbours_and_no_teacher_has_them(tmp_path):
     seen: list[Any] = []
     study = searched(parity, KNNFewShot(ks=(3,)) >> later, tmp_path, seen)
     by_optimizer = {one.by: one for one in study.trials}
-    assert "parity/neighbours" in by_optimizer["APE"].genome.space
+    assert by_optimizer["APE"].genome.values["parity/strategy"].startswith("KNNFewShot(k=3")
     assert study.trials[0].number == by_optimizer["BootstrapFewShot"].parent
+
+
+def test_a_saved_winner_has_its_neighbours_again(tmp_path):
+    study = searched(parity, KNNFewShot(ks=(3,)), tmp_path / "store")
+    nearest = study.trials[1].genome
+    bound = parity.bind(nearest)
+    bound.save(tmp_path / "best.json")
+    loaded = parity.load(tmp_path / "best.json")
+    assert loaded.own.strategy == bound.own.strategy
+    assert Study.load(parity, study.save(tmp_path / "study.json")).trials[1].genome.to_json() == nearest.to_json()
 
 
 def test_flows_and_labels_that_are_no_outputs_are_refused(tmp_path):

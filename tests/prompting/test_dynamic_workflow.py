@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import linecache
 from collections import Counter
 from typing import Any
 
@@ -52,7 +54,7 @@ class Script:
     def __call__(self, request: Request) -> str:
         said = request.messages[0].content
         marks = {"Restate": "reflect", "Design a team": "design", "Write its arguments": "arguments", "last expert":
-                 "answer", "one expert of a team": "expert", "Is it right": "judge", "which one is the best": "pick",
+                 "answer", "one expert of a team": "expert", "Is it correct": "judge", "which one is the best": "pick",
                  "whose results": "wire"}  # fmt: skip
         kind = next((kind for mark, kind in marks.items() if mark.lower() in said.lower()), "direct")
         self.asked.append((kind, request))
@@ -261,10 +263,24 @@ def test_a_durable_run_that_ended_asks_nothing_again(tmp_path: Any) -> None:
     assert len(script.asked) == before
 
 
+def test_teams_of_a_long_run_leave_no_source_behind(tmp_path: Any) -> None:
+    def sources() -> set[str]:
+        gc.collect()
+        return {file for file in linecache.cache if file.startswith("<flow ")}
+
+    before = sources()
+    teams = [[{**SOLO[0], "task": f"answer {number}"}] for number in range(20)]
+    script = Script(design=teams)
+    with tw.using(model=ScriptedModel(script), store=tmp_path, cache=False):
+        found = total.using(strategy=DynamicWorkflow()).map([f"question {number}" for number in range(20)])
+    assert found == [12] * 20 and script.counts["design"] == 20
+    assert sources() <= before
+
+
 @pytest.mark.parametrize(
     ("said", "error"),
     [({"tries": 0}, ValueError), ({"experts": 0}, ValueError), ({"tools": [print]}, TypeError),
-     ({"tools": [calculator, calculator]}, FlowError), ({"temperature": 0}, ValueError)],
+     ({"tools": [calculator, calculator]}, FlowError), ({"temperature": 0}, ValueError), ({"judge": 1}, TypeError)],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(said: Any, error: type[Exception]) -> None:
     with pytest.raises(error):

@@ -13,7 +13,6 @@ from thalweg.models import ScriptedModel
 from thalweg.models.request import Answer, Request, Usage
 from thalweg.program.journal import Scope, inside
 from thalweg.prompting.hybrid import Hybrid
-from thalweg.prompting.judgement import judge
 
 
 @tw.learned
@@ -115,8 +114,8 @@ def test_an_answer_that_comes_again_is_not_judged_again(tmp_path: Any) -> None:
     [
         (True, "fast"),
         (False, "slow"),
-        (tw.Score(0.2, "fine"), "fast"),
-        (tw.Score(0.0, "wrong sum"), "slow"),
+        (tw.Score(1.0, "fine"), "fast"),
+        (tw.Score(0.9, "a digit is missing"), "slow"),
         (tw.Verdict.tested(3), "fast"),
         (tw.Verdict.proved(), "fast"),
         (tw.Verdict.refuted(7, "7 is odd"), "slow"),
@@ -165,8 +164,10 @@ def test_a_verifier_that_does_not_fit_is_refused_with_a_remedy(tmp_path: Any) ->
 
     with pytest.raises(TypeNotSupported, match="exactly one more"):
         solve(Hybrid(slow=Slow(), verify=right), Script(["7"]), tmp_path)
-    with pytest.raises(TypeNotSupported, match="neither yes nor no"):
-        judge(lambda inputs, value: "maybe", total, {"question": "?"}, 1)
+    with pytest.raises(TypeError, match="return a Verdict, a Score or a bool"):
+        solve(Hybrid(slow=Slow(), verify=lambda inputs, value: "maybe"), Script(["7"]), tmp_path)
+    with pytest.raises(TypeError, match="no critic"):
+        Hybrid(verify=1)
 
 
 @pytest.mark.parametrize("system", ["fast", "slow"])

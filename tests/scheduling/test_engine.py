@@ -113,6 +113,16 @@ def test_the_error_of_one_request_leaves_the_others_as_they_are(model: Engine, n
     assert model.scorer.free_lanes == model.capabilities.streams
 
 
+def test_what_ended_says_when_its_prompt_was_read(model: Engine) -> None:
+    good, bad = ask("Order 7 is late"), TROUBLE["prompt longer than the context"][0]
+    model.submit(good).result(60)
+    assert model.submit(bad).exception(60)
+    read, failed = (next(one for one in model.snapshot().finished[::-1] if one.waiting.request is each)
+                    for each in (good, bad))  # fmt: skip
+    assert read.opened is not None and read.waiting.submitted <= read.admitted <= read.opened <= read.ended
+    assert failed.opened is None and failed.answer is None and failed.error
+
+
 def test_a_raising_observer_fails_its_own_request_only(model: Engine) -> None:
     def observe(text: str) -> None:
         raise RuntimeError("no room on the screen")

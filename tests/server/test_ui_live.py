@@ -140,6 +140,13 @@ def test_a_running_call_is_seen_with_what_it_has_written(live: Live, model: Any)
     assert call["state"] == "done" and call["prompt"] == answer.usage.prompt_tokens
     assert call["written"] == answer.usage.output_tokens
     assert call["submitted"] <= call["admitted"] <= call["opened"] <= call["ended"]
+    assert call["opened"] == seen[0]["opened"]
+
+
+def test_a_call_that_ended_unseen_still_shows_when_its_prompt_was_read(live: Live, model: Any) -> None:
+    model.submit(asked("A vase came in pieces.", app="unseen")).result(60)  # nobody has looked yet
+    call = next(one for one in live.picture(None)["calls"].values() if one["app"] == "unseen")
+    assert call["state"] == "done" and call["admitted"] <= call["opened"] <= call["ended"]
 
 
 def test_calls_of_one_function_hang_on_their_shared_prompt(live: Live, model: Any) -> None:

@@ -42,7 +42,7 @@ class _WithStrategies(click.Command):
     "--metric", default="exact", show_default=True, help="exact, contains, f1, close, fields, or FILE.py:NAME."
 )
 @click.option(
-    "--strategy", default="bootstrap", show_default=True, metavar="NAME[>>NAME]", help="How to search; see below."
+    "--strategy", default="auto", show_default=True, metavar="NAME[>>NAME]", help="How to search; see below."
 )
 @click.option(
     "--budget", metavar="LIMITS", help="When to stop: 2000calls, 500evaluations, 50ktokens, 10min; by commas."

@@ -99,7 +99,7 @@ class Endpoint:
                 raise self.closed()
             attempt += 1
             call.attempts += 1
-            asked_to_wait = None
+            asked_to_wait, fault = None, "server"
             try:
                 status, asked_to_wait, content = self._post(body, min(time.monotonic() + self.timeout, call.deadline))
                 if 200 <= status < 300:
@@ -113,17 +113,19 @@ class Endpoint:
                 failure = f"sent {self.clean(str(error))}"
             except httpx.ConnectTimeout:
                 failure = f"failed (ConnectTimeout: no connection within {min(self.timeout, _CONNECT_SECONDS):g} s)"
+                fault = "connection"
             except httpx.TimeoutException:
                 failure = f"did not answer within {self.timeout:g} s"
             except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
                 raise self._failed(f"cannot be asked ({type(error).__name__})", call) from None
             except httpx.HTTPError as error:
                 failure = f"failed ({type(error).__name__}: {self.clean(str(error))})"
+                fault = _fault(error)
             delay = max(retry_delay(attempt, self.timeout), asked_to_wait or 0.0)
             if attempt > self.retries:
-                raise self._failed(failure, call, asked_to_wait)
+                raise self._failed(failure, call, fault, asked_to_wait)
             if time.monotonic() + delay >= call.deadline:
-                raise self._failed(f"{failure}; waiting another {delay:.2g} s would pass the deadline", call)
+                raise self._failed(f"{failure}; waiting another {delay:.2g} s would pass the deadline", call, fault)
             if asked_to_wait:
                 self._pace.pause(asked_to_wait)  # the other workers shall not run into the same refusal
                 call.deadline -= asked_to_wait  # given back by the next wait for a slot
@@ -157,14 +159,14 @@ class Endpoint:
         try:
             response = self._http().get(address, timeout=timeout)
         except httpx.HTTPError as error:
-            failure = f"failed ({type(error).__name__}: {self.clean(str(error))})"
+            failure, fault = f"failed ({type(error).__name__}: {self.clean(str(error))})", _fault(error)
         else:
             if response.status_code in (500, 502, 503, 504):
-                failure = f"answered {response.status_code}"
+                failure, fault = f"answered {response.status_code}", "server"
             else:
                 return wire.model_names(response.content) if response.status_code == 200 else None
         remedy = "Check that the server is up and reachable at base_url."
-        raise EndpointError(f"GET {self.url}/models {failure}.", remedy)
+        raise EndpointError(f"GET {self.url}/models {failure}.", remedy, fault=fault)
 
     def _http(self) -> httpx.Client:
         with self._lock:
@@ -198,10 +200,13 @@ class Endpoint:
             return RejectedError(said, EndpointError(what, _CORRECT, fault="answer"))
         return EndpointError(what, _CORRECT, fault="answer")
 
-    def _failed(self, failure: str, call: Call, retry_after: float | None = None) -> EndpointError:
+    def _failed(
+        self, failure: str, call: Call, fault: str = "server", retry_after: float | None = None
+    ) -> EndpointError:
         return EndpointError(
             f"POST {self.url}/chat/completions {failure} ({call.attempts} attempt(s), model {self.model!r}).",
             "Check that the server is up and reachable at base_url; raise timeout or retries if it is slow.",
+            fault=fault,
             retry_after=retry_after,
         )
 
@@ -224,6 +229,13 @@ class Endpoint:
         with self._lock:
             if self._client is not None:
                 self._client.close()
+
+
+def _fault(error: httpx.HTTPError) -> str:
+    """Whose an exchange's failure is, as `EndpointError` has it."""
+    import httpx
+
+    return "connection" if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else "server"
 
 
 def _environment(names: tuple[str, ...]) -> str:

@@ -47,7 +47,7 @@ def optimize(
     examples: Any = None,
     metric: Metric | str = exact_match,
     *,
-    strategy: Any = "bootstrap",
+    strategy: Any = "auto",
     train: Any = None,
     dev: Any = None,
     test: Any = None,

@@ -3,20 +3,22 @@
 Choose a checker wherever code can tell; a model that judges its own answers may pass wrong ones and refuse right ones.
 `review` makes one `Critique` of whatever a critic says, and `counted` is the one place where calls and tokens of a loop
 are counted, so that loops of different kinds can be compared at equal cost. Source: Stechly, Marquez and Kambhampati,
-2023, "GPT-4 doesn't know it's wrong". Cost: of a checker its own; of `SelfCritique` one call, two if it names faults.
+2023, "GPT-4 doesn't know it's wrong". Cost: of a checker its own; of a question one call, and one more if
+`SelfCritique` names faults.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Literal, Protocol, TypeAlias
 
 from thalweg.errors import TypeNotSupported, UnsupportedByBackend
 from thalweg.program import Learned
 from thalweg.program.budget import Spent
-from thalweg.program.journal import scope_in_force
+from thalweg.program.journal import inside, scope_in_force
 from thalweg.program.procedure import derived
 from thalweg.program.score import Score, Verdict
 from thalweg.program.strategy import Direct
@@ -31,11 +33,13 @@ class Checker(Protocol):
     """
 
     def check(self, inputs: Mapping[str, Any], value: Any) -> Verdict | Score | bool:
-        """What is found about a value. The witness of a `Verdict` is one violation, or a list of them."""
+        """What is found about a value: see `review`. The witness of a `Verdict` is one violation, or a list of them."""
         ...
 
 
-Critic: TypeAlias = Any  # a Checker, a function of (inputs, value), or what has `review` as SelfCritique
+# A Checker or a function of (inputs, value); SelfCritique or another with `review`; a learned yes-or-no function of
+# some of the inputs and the answer; a question as text.
+Critic: TypeAlias = Any
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,19 @@ class Critique:
     Args:
         passed: whether it will do. rank: compares answers of one critic; more is better.
         violations: what is wrong, as the critic knows it. faults: the same in words.
+        evidence: what the critic said in all: of a `Verdict` its evidence, of a `Score` its feedback.
     """
 
     passed: bool
     rank: tuple[float, ...]
     violations: tuple[Any, ...] = ()
     faults: tuple[str, ...] = ()
+    evidence: str = ""
+
+    @property
+    def why(self) -> str:
+        """The reason in one text, "" where none was given."""
+        return self.evidence or "; ".join(self.faults)
 
 
 @dataclass(frozen=True)
@@ -100,14 +111,26 @@ def yes_probabilities(question: Learned[..., Any], rows: Sequence[Mapping[str, A
 
 
 def review(critic: Critic, ask: Learned[..., Any], inputs: Mapping[str, Any], value: Any) -> Critique:
-    """One opinion of any critic.
+    """One opinion of any critic. One rule for all of them decides what passes: a `Verdict` from ``tested`` on, what is
+    not known does not; a `Score` or a number from 1.0 on, as in `Repair`; a bool that is True.
+
+    Args:
+        critic: a `Checker` or a function `check(inputs, value)`; `SelfCritique`, or a question as text, which is the
+            same with other words; a learned yes-or-no function of some of the inputs and one more, the answer.
+        ask: the function whose answer `value` is.
 
     Raises:
         TypeError: the critic is none, or says something that is neither a Verdict, a Score nor a bool.
+        TypeNotSupported: a learned function that does not take the answer.
     """
-    if hasattr(critic, "review"):
+    if isinstance(critic, str):
+        critic = SelfCritique(instruction=critic)
+    if isinstance(critic, Learned):
+        found = critic(**_with_answer(critic, inputs, value))
+    elif hasattr(critic, "review"):
         return critic.review(ask, inputs, value)
-    found = _checking(critic)(inputs, value)
+    else:
+        found = _checking(critic)(inputs, value)
     if isinstance(found, Verdict):
         passed = found.at_least("tested")
         witness = found.witness
@@ -115,14 +138,21 @@ def review(critic: Critic, ask: Learned[..., Any], inputs: Mapping[str, Any], va
         faults = tuple(describe(critic, inputs, value, one) for one in violations)
         if not faults and not passed and found.evidence:
             faults = (found.evidence,)
-        return Critique(passed, (*map(float, found.rank), -float(len(violations))), violations, faults)
-    if isinstance(found, Score):
-        passed = float(found) >= 1.0
-        faults = (found.feedback,) if found.feedback and not passed else ()
-        return Critique(passed, (float(found),), faults, faults)
-    if isinstance(found, bool) or str(getattr(found, "dtype", "")) == "bool":
-        return Critique(bool(found), (float(found),))
+        rank = (*map(float, found.rank), -float(len(violations)))
+        return Critique(passed, rank, violations, faults, found.evidence)
+    if isinstance(found, Score | Real) or str(getattr(found, "dtype", "")) == "bool":
+        number, said = float(found), found.feedback if isinstance(found, Score) else ""
+        faults = (said,) if said and number < _PASSING else ()
+        return Critique(number >= _PASSING, (number,), faults, faults, said)
     raise TypeError(f"the critic returned {found!r:.80}; return a Verdict, a Score or a bool")
+
+
+_PASSING = 1.0  # the least number that passes
+
+
+def asks_model(critic: Critic) -> bool:
+    """Whether an opinion of it costs a call."""
+    return isinstance(critic, str | Learned) or hasattr(critic, "review")
 
 
 def describe(critic: Critic, inputs: Mapping[str, Any], value: Any, violation: Any) -> str:
@@ -133,7 +163,7 @@ def describe(critic: Critic, inputs: Mapping[str, Any], value: Any, violation: A
 
 def checked(critic: Critic) -> Critic:
     """The critic, once it is clear that it is one. Raises `TypeError`."""
-    if not hasattr(critic, "review"):
+    if not asks_model(critic) or (isinstance(critic, str) and not critic.strip()):
         _checking(critic)
     return critic
 
@@ -142,37 +172,66 @@ def _checking(critic: Critic) -> Callable[[Mapping[str, Any], Any], Any]:
     check = getattr(critic, "check", critic)
     if isinstance(critic, type) or not callable(check):
         raise TypeError(
-            f"{critic!r:.80} is no critic; give a function of (inputs, value), an object with `check`, or "
-            "SelfCritique()"
+            f"{critic!r:.80} is no critic; give a function of (inputs, value), an object with `check`, a learned "
+            "yes-or-no function, a question, or SelfCritique()"
         )
     return check
 
 
-class Bill:
-    """Calls and tokens since `counted` began, however the answers were obtained, so that a cache changes no search."""
+def _with_answer(critic: Learned[..., Any], inputs: Mapping[str, Any], value: Any) -> dict[str, Any]:
+    names = [one.name for one in critic.signature.inputs]
+    new = [name for name in names if name not in inputs]
+    if len(new) != 1:
+        raise TypeNotSupported(
+            f"`{critic.name}` takes {', '.join(names)}, and shall judge an answer to {', '.join(inputs)}.",
+            "Give it inputs of the judged function by their names, and exactly one more: the answer.",
+        )
+    return {**{name: inputs[name] for name in names if name in inputs}, new[0]: value}
 
-    def __init__(self, answers: Sequence[Any]) -> None:
-        self._answers = answers
-        self.checks = 0
+
+@dataclass
+class Bill:
+    """What was used inside `counted`, however it was answered, so that a cache or a replay changes no search.
+
+    Args:
+        checks: opinions of critics that are code; whoever asks for them counts them. answers: those of the model.
+    """
+
+    checks: int = 0
+    answers: list[Any] = field(default_factory=list, repr=False)
 
     @property
     def spent(self) -> Spent:
-        used = [one.usage for _, one in self._answers]
-        tokens = sum(usage.prompt_tokens + usage.output_tokens for usage in used)
-        return Spent(len(used), tokens, 0.0, self.checks)
+        told = self.to_json()
+        return Spent(told["calls"], told["prompt_tokens"] + told["output_tokens"], 0.0, self.checks)
+
+    def to_json(self) -> dict[str, int]:
+        used = [one.usage for _, one in self.answers]
+        return {
+            "calls": len(used),
+            "prompt_tokens": sum(one.prompt_tokens for one in used),
+            "output_tokens": sum(one.output_tokens for one in used),
+        }
 
 
 @contextmanager
-def counted() -> Iterator[Bill]:
-    """Count the calls made inside, in the place of the run that a procedure has for itself."""
-    place = scope_in_force(None)
-    before, mine = place.answers, []
-    place.answers = mine
+def counted(part: str = "", bill: Bill | None = None) -> Iterator[Bill]:
+    """Count the calls made inside, in the place of the run that a procedure has for itself.
+
+    Args:
+        part: a name gives the work a place of its own below that one ("read#0/PART#0/"). bill: one to go on with.
+    """
+    bill = Bill() if bill is None else bill
+    scope = scope_in_force(None)
+    place = scope.child(scope.next(part)) if part else scope
+    around, start = scope.answers, len(bill.answers)
+    place.answers = bill.answers
     try:
-        yield Bill(mine)
+        with inside(place):
+            yield bill
     finally:
-        place.answers = before
-        before.extend(mine)
+        scope.answers = around
+        around.extend(bill.answers[start:])
 
 
 def with_input(ask: Learned[..., Any], name: str) -> Learned[..., Any]:

@@ -73,7 +73,7 @@ class KNN:
         import numpy as np
 
         names = [name for name in query if name not in self.without]
-        embedder = _embedder(self.embedder)
+        embedder = embedder_of(self.embedder)
         vectors = _vectors(embedder, tuple(_text(one.inputs, names) for one in pool))
         asked = _vectors(embedder, (_text(query, names),))[0]
         near = np.round(vectors @ asked, 6)  # below that is rounding, which varies with the size of a batch
@@ -110,18 +110,8 @@ def demonstrations_of(pool: Sequence[Any], signature: Signature) -> tuple[Demons
     return tuple(made)
 
 
-def _text(inputs: Mapping[str, Any], names: Sequence[str]) -> str:
-    shown = [inputs[name] for name in names if name in inputs]
-    return "\n".join(one if isinstance(one, str) else render_value(one) for one in shown)
-
-
-_KEPT = 256  # texts and pools whose vectors are kept; those of a pool in use are never the oldest
-_pools: OrderedDict[str, Any] = OrderedDict()
-_loaded: dict[str, Any] = {}
-_lock = threading.Lock()
-
-
-def _embedder(said: Any) -> Any:
+def embedder_of(said: Any) -> Any:
+    """The `Embedder` that is meant: itself, or ``minilm``, the packaged one, loaded once. Raises `DataError`."""
     if not isinstance(said, str):
         return said
     if said != "minilm":
@@ -132,6 +122,17 @@ def _embedder(said: Any) -> Any:
 
             _loaded[said] = MiniLM()
         return _loaded[said]
+
+
+def _text(inputs: Mapping[str, Any], names: Sequence[str]) -> str:
+    shown = [inputs[name] for name in names if name in inputs]
+    return "\n".join(one if isinstance(one, str) else render_value(one) for one in shown)
+
+
+_KEPT = 256  # texts and pools whose vectors are kept; those of a pool in use are never the oldest
+_pools: OrderedDict[str, Any] = OrderedDict()
+_loaded: dict[str, Any] = {}
+_lock = threading.Lock()
 
 
 def _vectors(embedder: Any, texts: tuple[str, ...]) -> Any:

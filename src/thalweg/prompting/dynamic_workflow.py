@@ -34,7 +34,7 @@ from thalweg.program.purity import pure
 from thalweg.program.strategy import Direct
 from thalweg.program.tool import Tool, tool
 from thalweg.program.types import jsonable, render_value
-from thalweg.prompting.judgement import RIGHT, Judged, Verify, judge
+from thalweg.prompting.critic import Critic, Critique, SelfCritique, checked, review
 from thalweg.prompting.workflow_cards import OUTPUTS, Card, expert_type, flow_of, plan, record, wired, wiring_type
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ class DynamicWorkflow:
     Args:
         tools: `tw.tool`s that experts may be. A tool that fails tells its team so; the call goes on.
         python: experts may be programs, written by the model and run in the sandbox. Off by default.
-        judge: of an answer, see `judge`: a check, a learned yes/no function, or a question.
+        judge: of an answer, any critic, see `review`: a check, a learned yes-or-no function, a question.
         edges: ask who reads whom and under which condition; otherwise each reads all before it.
         tries: teams that work at most. designs: teams that are designed at most in each try. experts: in a team.
         temperature: of everything after the first try and after a refused team, so that something new comes.
 
     Raises:
-        ValueError: a bound below 1. TypeError: a tool that is none. FlowError: two tools of one name.
+        ValueError: a bound below 1. TypeError: a tool or a judge that is none. FlowError: two tools of one name.
 
     Example:
         >>> solve.using(strategy=DynamicWorkflow(tools=[calculator]))("17 boxes of 24, a third is sold. How many stay?")
@@ -77,7 +77,7 @@ class DynamicWorkflow:
 
     tools: Sequence[Tool[..., Any]] = ()
     python: bool = False
-    judge: Verify = RIGHT
+    judge: Critic = field(default_factory=SelfCritique)
     edges: bool = False
     tries: int = 3
     designs: int = 5
@@ -87,6 +87,7 @@ class DynamicWorkflow:
     name: str = "dynamic workflow"
 
     def __post_init__(self) -> None:
+        checked(self.judge)
         for one in ("tries", "designs", "experts"):
             if getattr(self, one) < 1:
                 raise ValueError(f"{one}={getattr(self, one)!r}; give at least 1")
@@ -106,7 +107,7 @@ class DynamicWorkflow:
                 break  # no team passed the check: another try would begin with the same refusals
             attempts.append(attempt)
             if found is not None:
-                if found.yes:
+                if found.passed:
                     return Solved(value, work.details(attempts, "accepted"))
                 candidates.append(value)
             earlier = f"Tried before: {attempt['summary']}"
@@ -128,7 +129,7 @@ class _Work:
         self.expert, self.notes = _free("expert", taken), _free("notes", taken)  # an input may have such a name
         self.arguments = {name: list(one.signature.parameters) for name, one in self.tools.items()}
 
-    def attempt(self, number: int, earlier: str) -> tuple[dict[str, Any] | None, Any, Judged | None]:
+    def attempt(self, number: int, earlier: str) -> tuple[dict[str, Any] | None, Any, Critique | None]:
         """One team: its record (None: no team passed), its answer, what was judged of it (None: it has none)."""
         ask = self._drawn(number, 0)
         reflection = self._about(ask, "reflect", REFLECT, _reflection(), earlier)
@@ -156,10 +157,10 @@ class _Work:
         except (Unfit, ContextOverflow) as problem:  # the notes grew too long: a smaller team may do
             record |= {"answer": None, "accepted": False, "summary": f"The team gave no answer: {problem}"}
             return record, None, None
-        found = judge(self.strategy.judge, ask, self.inputs, value)
+        found = review(self.strategy.judge, ask, self.inputs, value)
         answer = output.encode(value)
-        verdict = "was accepted" if found.yes else "was refused"
-        record |= {"answer": answer, "accepted": found.yes, "summary": f"{answer} {verdict}. {found.why}".strip()}
+        verdict = "was accepted" if found.passed else "was refused"
+        record |= {"answer": answer, "accepted": found.passed, "summary": f"{answer} {verdict}. {found.why}".strip()}
         return record, value, found
 
     def best(self, candidates: list[Any]) -> tuple[Any, str]:

@@ -22,7 +22,7 @@ from thalweg.program.budget import Budget
 from thalweg.program.session import using
 from thalweg.program.signature import row_inputs
 from thalweg.program.value import Value
-from thalweg.prompting.critic import Critic, SelfCritique, review
+from thalweg.prompting.critic import Critic, SelfCritique, asks_model, review
 from thalweg.prompting.refine import Refine
 from thalweg.prompting.sample_and_verify import SampleAndVerify
 
@@ -179,7 +179,7 @@ def feedback_study(
     own = function.own.strategy
     critic = getattr(own, "critic", None) if critic is None else critic
     inner = (own.inner if isinstance(own, Refine | SampleAndVerify) else own) if inner is None else inner
-    if critic is None or hasattr(critic, "review"):
+    if critic is None or asks_model(critic):
         raise ValueError("a sound critic is needed, which is not the model: pass critic=check")
     budgets = sorted(set(budgets))
     if not budgets or budgets[0] < 1:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from thalweg.program.procedure import Solved, derived
 from thalweg.program.strategy import Direct
 from thalweg.program.types import jsonable
+from thalweg.prompting.critic import Bill, Critic, Critique, SelfCritique, asks_model, checked, counted, review
 from thalweg.prompting.dynamic_workflow import DynamicWorkflow
-from thalweg.prompting.judgement import RIGHT, Judged, Part, Verify, costs_calls, judge, part
 
 if TYPE_CHECKING:
     from thalweg.program.learned import Learned
@@ -38,12 +38,12 @@ class Hybrid:
 
     Args:
         fast, slow: strategies; both answer the function that is called, with its type.
-        verify: see `judge`: a check, a learned yes/no function, or a question (default: is it right?).
+        verify: any critic, see `review`: a check, a learned yes-or-no function, a question; default `SelfCritique`.
         tries: fast answers at most. The first is the most likely one; later ones are drawn at `temperature`.
         temperature: of the later ones.
 
     Raises:
-        ValueError: tries below 1, or a temperature that draws nothing new.
+        ValueError: tries below 1, or a temperature that draws nothing new. TypeError: the verifier is no critic.
 
     Example:
         >>> total.using(strategy=Hybrid(verify=adds_up))(invoice)
@@ -51,12 +51,13 @@ class Hybrid:
 
     fast: Any = field(default_factory=Direct)
     slow: Any = field(default_factory=DynamicWorkflow)
-    verify: Verify = RIGHT
+    verify: Critic = field(default_factory=SelfCritique)
     tries: int = 3
     temperature: float = 0.8
     name: str = "hybrid"
 
     def __post_init__(self) -> None:
+        checked(self.verify)
         if self.tries < 1:
             raise ValueError(f"tries={self.tries!r}; give at least 1")
         if not 0 < self.temperature < float("inf"):
@@ -68,37 +69,37 @@ class Hybrid:
         return HybridBefore(fast or Direct(), slow or DynamicWorkflow(), question)
 
     def solve(self, ask: Learned[..., Any], inputs: Mapping[str, Any]) -> Solved:
-        parts = {"fast": Part(), "verify": Part(), "slow": Part()}
+        parts = {"fast": Bill(), "verify": Bill(), "slow": Bill()}
         details: dict[str, Any] = {"mode": "fast", "verified": True}
-        known: dict[str, Judged] = {}  # an answer that comes again is not judged again
+        known: dict[str, Critique] = {}  # an answer that comes again is not judged again
         refused: list[dict[str, Any]] = []
         for number in range(self.tries):
-            with part("fast", parts["fast"]):
+            with counted("fast", parts["fast"]):
                 value = varied(ask, number, self.temperature).using(strategy=self.fast)(**inputs)
             shown = ask.signature.output.encode(value)
             found = known.get(shown)
             if found is None:
                 found = known[shown] = self._judge(ask, inputs, value, parts)
-            if found.yes:
+            if found.passed:
                 break
             refused.append({"answer": shown, "why": found.why})
         else:
             details["mode"] = "slow"
-            with part("slow", parts["slow"]):
+            with counted("slow", parts["slow"]):
                 call = ask.using(strategy=self.slow).submit(**inputs)
                 value = call.result()
             # Free checks look at the slow answer too; a question is not paid for again: the slow way judges itself.
-            free = not costs_calls(self.verify)
-            details["verified"] = self._judge(ask, inputs, value, parts).yes if free else None
+            free = not asks_model(self.verify)
+            details["verified"] = self._judge(ask, inputs, value, parts).passed if free else None
             details["slow"] = jsonable(dict(call.details))
         details["tries"] = len(refused) + (details["mode"] == "fast")
         details["refused"] = refused
         details["parts"] = {name: one.to_json() for name, one in parts.items()}
         return Solved(value, details)
 
-    def _judge(self, ask: Learned[..., Any], inputs: Mapping[str, Any], value: Any, parts: dict[str, Part]) -> Judged:
-        with part("verify", parts["verify"]):
-            return judge(self.verify, ask, inputs, value)
+    def _judge(self, ask: Learned[..., Any], inputs: Mapping[str, Any], value: Any, parts: dict[str, Bill]) -> Critique:
+        with counted("verify", parts["verify"]):
+            return review(self.verify, ask, inputs, value)
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,14 @@ class HybridBefore:
     name: str = "hybrid before"
 
     def solve(self, ask: Learned[..., Any], inputs: Mapping[str, Any]) -> Solved:
-        parts = {"choose": Part(), "fast": Part(), "slow": Part()}
+        parts = {"choose": Bill(), "fast": Bill(), "slow": Bill()}
         task = ask.parameters.instruction
         instruction = f"Somebody is asked: {task}\n\n{self.question}" if task else self.question
-        with part("choose", parts["choose"]):
+        with counted("choose", parts["choose"]):
             chosen: Literal["fast", "slow"] = derived(
                 ask, "choose", instruction=instruction, output=Literal["fast", "slow"]
             )(**inputs)
-        with part(chosen, parts[chosen]):
+        with counted(chosen, parts[chosen]):
             call = ask.using(strategy=getattr(self, chosen)).submit(**inputs)
             value = call.result()
         shown = {name: one.to_json() for name, one in parts.items()}

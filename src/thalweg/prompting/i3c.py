@@ -19,7 +19,7 @@ from thalweg.program import Learned
 from thalweg.program.procedure import Solved, derived
 from thalweg.program.strategy import Direct
 from thalweg.prompting.critic import with_input, yes_probabilities
-from thalweg.prompting.demonstrations import _embedder
+from thalweg.prompting.demonstrations import embedder_of
 from thalweg.prompting.word_problem import conditions_of, problem_of, split_problem
 
 ADVICE = "advice"  # the input that the strategy adds
@@ -116,7 +116,7 @@ class IgnoreIrrelevant:
         """All conditions of each problem with their scores. Raises `DataError` for a blank problem."""
         problems = [split_problem(one) for one in texts]
         flat = [part for one in problems for part in (*one.conditions, one.question)]
-        vectors = _embedder(self.embedder).embed(flat)
+        vectors = embedder_of(self.embedder).embed(flat)
         found, start = [], 0
         for problem in problems:
             n = len(problem.conditions)
@@ -162,7 +162,7 @@ class IgnoreIrrelevant:
     def _limit(self) -> float:
         if self.threshold != "auto":
             return float(self.threshold)
-        name = _embedder(self.embedder).name
+        name = embedder_of(self.embedder).name
         if name not in THRESHOLDS:
             raise DataError(
                 f'threshold="auto" is not known for the embedder {name!r}.',

@@ -20,7 +20,7 @@ from thalweg.program import Learned
 from thalweg.program.budget import Budget
 from thalweg.program.procedure import Solved
 from thalweg.program.types import jsonable
-from thalweg.prompting.critic import Critic, Critique, checked, counted, describe, review, with_input
+from thalweg.prompting.critic import Critic, Critique, asks_model, checked, counted, describe, review, with_input
 
 Feedback = Literal["none", "first", "all", "random"]
 HISTORY = "earlier_answers"  # the input that refining adds
@@ -36,7 +36,7 @@ class Refine:
     ``tries`` with the value, the verdict and the faults of each, and what was spent when its answer was there.
 
     Args:
-        critic: `check(inputs, value)`, an object with such a method, or `SelfCritique()`.
+        critic: `check(inputs, value)`, an object with such a method, `SelfCritique()`, or another (see `review`).
         feedback: what is said of a refused answer: ``none`` that it is wrong, the ``first`` fault, ``all`` faults, or
             a ``random`` wrong one from the critic's `mislead`, to see what the content is worth.
         rounds: answers asked for at most, the first included: as many as ``SampleAndVerify(k=rounds)``.
@@ -72,7 +72,7 @@ class Refine:
 
     @property
     def name(self) -> str:
-        who = "self" if hasattr(self.critic, "review") else "checker"
+        who = "model" if asks_model(self.critic) else "checker"
         return f"refine({who}, {self.feedback}, {self.rounds})"
 
     def solve(self, ask: Learned[..., Any], inputs: Mapping[str, Any]) -> Solved:
@@ -88,7 +88,7 @@ class Refine:
                 value = self._answer(ask, inputs, history, len(tries))
                 spent = bill.spent
                 found = review(self.critic, ask, inputs, value)
-                bill.checks += not hasattr(self.critic, "review")
+                bill.checks += not asks_model(self.critic)
                 tries.append(Try(value, found, spent.calls, spent.tokens))
                 if found.passed:
                     stop = "accepted"

@@ -16,7 +16,7 @@ from typing import Any
 from thalweg.program import Learned
 from thalweg.program.budget import Budget
 from thalweg.program.procedure import Solved
-from thalweg.prompting.critic import Critic, Critique, checked, counted, review
+from thalweg.prompting.critic import Critic, Critique, asks_model, checked, counted, review
 from thalweg.prompting.refine import Try, seed_of, solved
 
 
@@ -27,7 +27,7 @@ class SampleAndVerify:
     If none passes, the answer of the highest rank is the value, the first of equals. `details` are those of `Refine`.
 
     Args:
-        critic: `check(inputs, value)`, an object with such a method, or `SelfCritique()`.
+        critic: `check(inputs, value)`, an object with such a method, `SelfCritique()`, or another (see `review`).
         k: draws at most. temperature: of every draw; above 0.
         budget: calls, tokens, evaluations of draws and critic together, counted as if nothing came from a cache.
         inner: the strategy that asks for an answer.
@@ -72,7 +72,7 @@ class SampleAndVerify:
                     stop = limit
                     break
                 found = review(self.critic, ask, inputs, value)
-                bill.checks += not hasattr(self.critic, "review")
+                bill.checks += not asks_model(self.critic)
                 tries.append(Try(value, found, spent.calls, spent.tokens))
                 if found.passed:
                     stop = "accepted"

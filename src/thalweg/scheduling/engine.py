@@ -37,11 +37,13 @@ REMEMBERED = 256  # requests that ended last, for whoever watches
 
 @dataclass(frozen=True)
 class Finished:
-    """A request that has been answered, or has failed. Clock readings are of `time.perf_counter`."""
+    """A request that has been answered, or has failed. Clock readings are of `time.perf_counter`; `opened`: its prompt
+    was read, None if it failed before."""
 
     waiting: Waiting
     worker: int
     admitted: float
+    opened: float | None
     ended: float
     answer: Answer | None
     error: str = ""
@@ -323,15 +325,16 @@ class Engine:
         return int(known) or min(request.sampling.max_tokens, LONGEST_GUESS)
 
     def ended(
-        self, waiting: Waiting, worker: int, admitted: float, answer: Answer | None, error: BaseException | None = None
-    ) -> None:
+        self, waiting: Waiting, worker: int, admitted: float, opened: float | None, answer: Answer | None,
+        error: BaseException | None = None,
+    ) -> None:  # fmt: skip
         if answer is not None:
             if len(self._lengths) >= FORMATS_KEPT:
                 self._lengths.clear()
             kind, length = waiting.request.format.digest, answer.usage.output_tokens
             self._lengths[kind] = self._lengths.get(kind, length) * 0.9 + length * 0.1
         reason = "" if error is None else f"{type(error).__name__}: {error}"
-        self.finished.append(Finished(waiting, worker, admitted, time.perf_counter(), answer, reason))
+        self.finished.append(Finished(waiting, worker, admitted, opened, time.perf_counter(), answer, reason))
 
     def count(self, **amounts: float) -> None:
         with self._wake:

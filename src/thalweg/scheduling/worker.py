@@ -124,7 +124,7 @@ class Worker:
                 if prefix is not None and prefix.lane >= 0:
                     self.scorer.close(prefix)
                 waiting.future.set_exception(error)
-                self.engine.ended(waiting, self.index, started, None, error)
+                self.engine.ended(waiting, self.index, started, None, None, error)
 
     def _prompt(self, waiting: Waiting) -> list[int]:
         """Token ids of the prompt, for which there is room with an answer."""
@@ -221,4 +221,4 @@ class Worker:
         with self.engine.watched:
             if self._turning is not None and one in self._turning:
                 self._turning.remove(one)
-            self.engine.ended(one.waiting, self.index, one.admitted, answer, error)
+            self.engine.ended(one.waiting, self.index, one.admitted, one.opened, answer, error)

@@ -129,6 +129,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _broken(self) -> None:
         self._reply(500, b'{"error": {"message": "out of memory"}}')
 
+    def _relay(self) -> None:
+        self._reply(502, b'{"error": {"message": "upstream: ConnectError"}}')
+
     def _busy(self) -> None:
         self._reply(429, b'{"error": {"message": "slow down"}}', Retry_After="0.1")
 

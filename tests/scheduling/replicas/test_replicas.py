@@ -149,6 +149,16 @@ def test_a_circuit_opens_after_failures_and_lets_one_trial_through() -> None:
     assert not circuit.allows() and circuit.failures == 0
 
 
+def test_a_server_that_reports_a_failed_connection_of_its_own_is_not_dead() -> None:
+    ill, well = FaultyServer(("relay",), 1.0), FaultyServer()
+    with running(ill, well) as urls, Replicas("m", urls, deadline=60) as model:
+        for i in range(10):
+            if not ill.texts:
+                assert model.submit(asked(f"question {i}")).result(30).text == answer(f"question {i}")
+        first = model.status()[0]
+        assert (first.failed, first.circuit) == (1, "closed")
+
+
 def test_cancelled_and_closed_requests_end() -> None:
     server = FaultyServer(("stall",), 1.0)
     with running(server) as urls:

@@ -18,6 +18,7 @@ from thalweg.optimizing.example import Example
 from thalweg.optimizing.optimizers.chosen_strategy import with_strategy
 from thalweg.optimizing.search import Search, Trial
 from thalweg.program import Learned
+from thalweg.program.session import current, model_in_force
 from thalweg.program.types import jsonable
 
 LEAST = 12  # examples to fit to
@@ -38,8 +39,9 @@ class Calibrate(Composable):
         program = search.program
         if not calibratable(program):
             raise SearchError(
-                f"`{search.space.name}` is no learned function of a finite type, so there is nothing to calibrate.",
-                "Use it for classification; search prompts for other programs.",
+                f"`{search.space.name}` is no learned function of a finite type under a model that gives "
+                "probabilities, so there is nothing to calibrate.",
+                "Use it for classification with a local model; search prompts for other programs.",
             )
         ranked = sorted(search.trials, key=lambda trial: (-trial.score, trial.number))
         for trial in ranked[: self.top]:
@@ -63,8 +65,10 @@ class Calibrate(Composable):
 
 
 def calibratable(program: Any) -> bool:
-    """Whether a program is one learned function of a finite type."""
-    return isinstance(program, Learned) and program.signature.output.values() is not None
+    """Whether a program is one learned function of a finite type, asked of a model that gives probabilities."""
+    if not isinstance(program, Learned) or program.signature.output.values() is None:
+        return False
+    return model_in_force(program.own.over(current())).capabilities.logits != "none"
 
 
 def unseen(search: Search, trial: Trial, strategy: Any) -> Sequence[Example]:

@@ -11,18 +11,20 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from thalweg.errors import SearchError, TypeNotSupported, UnsupportedByBackend
+from thalweg.errors import SearchError, StateMismatch, TypeNotSupported, UnsupportedByBackend
 from thalweg.optimizing.composing import Composable
+from thalweg.optimizing.optimizers.chosen_strategy import with_strategy
 from thalweg.optimizing.optimizers.starting import check_counts
 from thalweg.optimizing.optimizers.teachers import Programs
-from thalweg.optimizing.search import Search, Trial
+from thalweg.optimizing.search import Search
 from thalweg.program import Flow, Learned
 from thalweg.program.choice_kinds import Text
 from thalweg.program.procedure import Solved, derived
 from thalweg.program.spaces import Dimension
+from thalweg.program.strategy import Parameters
 from thalweg.program.types import jsonable
 
 
@@ -46,35 +48,47 @@ class Ensemble(Composable):
     def run(self, search: Search) -> None:
         path = f"{search.space.name}/members"
         ranked = sorted(search.trials, key=lambda trial: (-trial.score, trial.number))
-        members = [one for one in ranked if one.same_as is None and path not in one.genome.space][: self.top]
+        single = [one for one in ranked if one.same_as is None and one.by != self.name]
+        members = single[: self.top]
         if len(members) < 2:
             raise SearchError("There is one program only, which makes no ensemble.", "Run another optimizer before it.")
-        made = Programs(
-            search.space.name, {path: Dimension(path, Text(""), where="Ensemble")}, {},
-            lambda genome: ensemble_of(search, members),
-        )  # fmt: skip
-        digests = " ".join(one.genome.digest for one in members)
+        digests = tuple(one.genome.digest for one in members)
         numbers = ", ".join(str(one.number) for one in members)
-        search.try_(made.genome({path: digests}), parent=members[0], note=f"majority of trials {numbers}")
+        note = f"majority of trials {numbers}"
+        programs = [search.bound(one.genome) for one in members]
+        if isinstance(search.program, Learned):
+            asked = tuple(Member(one.parameters, one.own.strategy) for one in programs)
+            genome = with_strategy(search.space.default(), search.program.name, MajorityOfPrograms(digests, asked))
+        else:
+            made = Programs(
+                search.space.name, {path: Dimension(path, Text(""), where="Ensemble")}, {},
+                lambda genome: _flow_of(search, programs),
+            )  # fmt: skip
+            genome = made.genome({path: " ".join(digests)})
+        search.try_(genome, parent=members[0], note=note)
 
 
-def ensemble_of(search: Search, members: Sequence[Trial]) -> Any:
-    """Some trials as one program with the verbs of the first."""
-    programs = [search.bound(one.genome) for one in members]
-    if all(isinstance(one, Learned) and one.own.strategy is None for one in programs):
-        return programs[0].using(strategy=MajorityOfPrograms(tuple(one.parameters for one in programs)))
-    return _flow_of(search, programs)
+@dataclass(frozen=True)
+class Member:
+    """A program of an ensemble: parameters of its function, and its strategy."""
+
+    parameters: Parameters
+    strategy: Any = None
 
 
 @dataclass(frozen=True)
 class MajorityOfPrograms:
-    """A strategy: the question is asked with each of some parameters, and the answer that most give is taken.
+    """A strategy: the question is asked as by each of some programs, and the answer that most give is taken.
 
     Of finite types the mean of the distributions decides where the model has one; otherwise votes, of equal ones the
-    first (parameters come best first).
+    first (members come best first).
+
+    Args:
+        digests: of the members' genomes; names the ensemble. members: parameters and strategies.
     """
 
-    parameters: tuple[Any, ...]
+    digests: Sequence[str]
+    members: Sequence[Member] = field(repr=False)
     inner: Any = None
     name: str = "majority-of-programs"
 
@@ -98,7 +112,12 @@ class MajorityOfPrograms:
         return Solved(mean)
 
     def _questions(self, ask: Learned[..., Any]) -> list[Learned[..., Any]]:
-        return [derived(ask, instruction=one.instruction, demonstrations=one.demonstrations) for one in self.parameters]
+        made = []
+        for one in self.members:
+            parameters = one.parameters
+            question = derived(ask, instruction=parameters.instruction, demonstrations=parameters.demonstrations)
+            made.append(question.using(strategy=one.strategy) if one.strategy is not None else question)
+        return made
 
 
 def majority(values: Sequence[Any]) -> tuple[Any, int]:
@@ -115,6 +134,16 @@ def _flow_of(search: Search, programs: Sequence[Any]) -> Flow[..., Any]:
 
     parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in search.names]
     ensemble.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    made = Flow(ensemble)
+    made: Flow[..., Any] = _InMemory(ensemble)
     _ = made.compiled  # now, not in every row's thread at once
     return made
+
+
+class _InMemory(Flow[..., Any]):
+    """A flow over several copies of one program, which a file of parameters cannot hold."""
+
+    def save(self, path: Any) -> None:
+        raise StateMismatch(
+            "An ensemble of flows is more than the parameters of one flow, and cannot be saved as such.",
+            "Save its members (`study.trials`), or use Ensemble with a learned function.",
+        )

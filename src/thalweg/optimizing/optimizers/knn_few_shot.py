@@ -8,18 +8,17 @@ Makes Good In-Context Examples for GPT-3?". Cost: one evaluation of the dev spli
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from thalweg.errors import SearchError
 from thalweg.optimizing.composing import Composable
+from thalweg.optimizing.optimizers.chosen_strategy import with_strategy
 from thalweg.optimizing.optimizers.described import Described
 from thalweg.optimizing.optimizers.starting import best_with
-from thalweg.optimizing.optimizers.teachers import Programs
 from thalweg.optimizing.search import Search
 from thalweg.program import Demonstration, Learned
-from thalweg.program.choice_kinds import Choice
-from thalweg.program.spaces import Dimension, Genome
+from thalweg.program.spaces import Genome
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,19 +62,11 @@ class KNNFewShot(Described, Composable):
     def _genome(self, search: Search, genome: Genome, pool: tuple[Demonstration, ...], k: int) -> Genome:
         from thalweg.prompting.knn_few_shot import KNNFewShot as Nearest
 
-        path, space = search.program.name, genome.space
-
-        def program(one: Genome) -> Any:
-            kept = {key: value for key, value in one.values.items() if key in space}
-            # The fixed demonstrations give way to the nearest ones.
-            plain = space.genome({**genome.values, **kept, f"{path}/demonstrations": []})
-            return search.bound(plain).using(
-                strategy=Nearest(one[f"{path}/neighbours"], pool=pool, embedder=self.embedder)
-            )
-
-        # No longer open: `demonstrations`. A teacher with neighbours would be shown what it is asked.
-        kept = {key: one for key, one in space.dimensions.items() if key != f"{path}/demonstrations"}
-        name = f"{path}/neighbours"
-        kept[name] = Dimension(name, Choice((None, *sorted({min(k, len(pool)) for k in self.ks}))), where="KNNFewShot")
-        made = Programs(space.name, kept, {}, program)
-        return made.genome({**{key: genome.values[key] for key in kept if key in genome.values}, name: k})
+        # The fixed demonstrations give way to the nearest ones, and are no longer open: a teacher with neighbours would
+        # be shown what it is asked.
+        path = search.program.name
+        kept = {name: one for name, one in genome.space.items() if name != f"{path}/demonstrations"}
+        space = replace(genome.space, dimensions=kept)
+        plain = space.genome({name: genome.values[name] for name in kept})
+        inner = getattr(search.bound(genome).own, "strategy", None)
+        return with_strategy(plain, path, Nearest(k, pool, self.embedder, inner=inner))

@@ -124,8 +124,9 @@ class GraphSession:
             answer = self._http.request(method, path, json=body)
         except httpx.HTTPError as error:
             raise EndpointError(
-                f"The server did not answer ({type(error).__name__}).", "Check its address, and that it is up."
-            ) from None
+                f"The server did not answer ({type(error).__name__}).", "Check its address, and that it is up.",
+                fault="connection" if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else "server",
+            ) from None  # fmt: skip
         if answer.is_success:
             return answer.json()
         try:

@@ -261,7 +261,7 @@ class Replicas:
                 usage = inner.result().usage
                 replica.prompt_tokens += usage.prompt_tokens
                 replica.cached_tokens += usage.cached_tokens
-            elif isinstance(error, EndpointError) and error.fault in ("server", "settings"):
+            elif isinstance(error, EndpointError) and error.fault != "answer":
                 self._failed(job, chosen, error)
                 again = True
             else:
@@ -292,7 +292,7 @@ class Replicas:
         replica = self._replicas[chosen]
         replica.failed += 1
         replica.last_error = job.said[chosen] = error.what
-        dead = "ConnectError" in error.what or "ConnectTimeout" in error.what
+        dead = error.fault == "connection"
         misfit = error.fault == "settings"
         replica.circuit.failed(dead=dead or misfit, retry_after=error.retry_after)
         if misfit:

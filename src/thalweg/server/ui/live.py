@@ -54,10 +54,8 @@ class Live:
         self._made: dict[str | None, tuple[float, dict[str, Any]]] = {}
         self._totals: dict[str, Totals] = {}  # by partition, of the calls that were seen to end
         self._counted: set[int] = set()
-        self._running_since: dict[int, float] = {}  # when a call was first seen to write
         self._reading: dict[int, Waiting] = {}  # left the queue, not seen to write yet
         self._queued: dict[int, Waiting] = {}
-        self._looked = 0.0  # last time
         self._seated: dict[int, tuple[int, Running]] = {}  # with their workers
 
     @property
@@ -150,8 +148,7 @@ class Live:
         return gist(self.service.model.tokenizer, tokens, most) if len(tokens) else ""
 
     def _follow(self, snapshot: Snapshot) -> None:
-        """Which calls left the queue and are being read, when each began to write, which ended."""
-        now = time.perf_counter()
+        """Which calls left the queue and are being read, which ended."""
         ended = {one.waiting.number for one in snapshot.finished}
         queued = {one.number: one for one in snapshot.waiting}
         # A worker hands its calls round between two turns: one that is not there for a moment has not gone.
@@ -166,14 +163,6 @@ class Live:
             n: one for n, one in self._reading.items() if not (n in running or n in ended or one.future.done())
         }
         self._queued = queued
-        if now - self._looked < 5 * INTERVAL:  # else it may have begun to write long ago
-            for number in running:
-                self._running_since.setdefault(number, now)
-        else:
-            self._running_since |= dict.fromkeys(running - self._running_since.keys(), 0.0)
-        self._looked = now
-        alive = running | ended
-        self._running_since = {n: at for n, at in self._running_since.items() if n in alive}
         for one in snapshot.finished:
             if one.waiting.number not in self._counted:
                 self._totals.setdefault(one.waiting.request.hint.partition, Totals()).add(one)
@@ -209,7 +198,7 @@ class Live:
         return call(one.waiting, "running") | {
             "worker": worker,
             "admitted": round(one.admitted, 3),
-            "opened": round(self._running_since.get(one.waiting.number) or one.admitted, 3),
+            "opened": round(one.opened, 3),
             "prompt": len(one.prompt),
             "cached": min(one.prefix.cached, len(one.prompt) - 1),
             "written": len(tokens),
@@ -217,14 +206,13 @@ class Live:
         }
 
     def _finished(self, one: Finished) -> dict[str, Any]:
-        number = one.waiting.number
         made = call(one.waiting, "failed" if one.answer is None else "done") | {
             "worker": one.worker,
             "admitted": round(one.admitted, 3),
             "ended": round(one.ended, 3),
         }
-        if opened := self._running_since.get(number):
-            made["opened"] = round(opened, 3)
+        if one.opened is not None:
+            made["opened"] = round(one.opened, 3)
         if one.answer is None:
             return made | {"error": one_line(one.error)[:TAIL]}
         usage = one.answer.usage
