@@ -18,6 +18,16 @@ HEADLINES = {
     "decoding.matrix": ("tree: answers", "torch: answers"),
     "decoding.prompt_lookup": ("answers that differ", "prompt lookup, against"),
     "distribution": ("largest difference",),
+    "optimizing.claps": ("4 kinds", "2 kinds", "concentration", "4 classes", "2 classes"),
+    "optimizing.critique": ("solved", "right ranked above wrong"),
+    "optimizing.dspy": ("",),
+    "optimizing.hashing": ("register programs: evaluations", "NAS", "prompts"),
+    "optimizing.i3c": ("school problems: distractors among", "verdicts"),
+    "optimizing.resume": ("",),
+    "optimizing.tasks": ("mail: held", "genus: held", "word: held"),
+    "scheduling.analysis": ("",),
+    "scheduling.batch": ("documents x questions: seconds", "answers of 4 and 128 tokens, a worker a core: sec",
+                         "requests per second", "planning 100,000"),
     "overhead": ("microseconds per call", "import thalweg"),
     "program.compile": ("fan-out: seconds", "compile a flow"),
     "program.durable": ("results as undisturbed (s", "writes done twice (s", "resume a run"),
@@ -38,9 +48,15 @@ def cell(value: float | None, unit: str) -> str:
     return f"{value:.3g} {unit}" if unit not in ("share",) else f"{value:.3g}"
 
 
-def row(one: dict[str, Any], *, notes: bool = True) -> str:
+SHORT = 110  # characters of a note in the README
+
+
+def row(one: dict[str, Any], *, short: bool = False) -> str:
     ratio = f"{one['ratio']:.3g} x" if one["ratio"] is not None else ""
-    note = f" ({one['note']})" if notes and one["note"] else ""
+    said = one["note"]
+    if short and len(said) > SHORT:
+        said = said[:SHORT].rpartition(" ")[0].rstrip(",;") + " ..."
+    note = f" ({said})" if said else ""
     return (
         f"| {one['bench']}: {one['figure']}{note} | {cell(one['value'], one['unit'])} "
         f"| {cell(one['baseline'], one['unit'])} | {ratio} | `thalweg bench {one['bench']}` |"
@@ -54,7 +70,7 @@ for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
     figures, machine = result["figures"], result["machine"]
     wanted = HEADLINES.get(result["name"], ())
     chosen = [one for one in figures if one["figure"].startswith(tuple(wanted))] if wanted else []
-    headlines += [row(one) for one in chosen or figures[:1]]
+    headlines += [row(one, short=True) for one in chosen or figures[:1]]
     page += [f"## {result['name']}", "", f"{result['date'][:10]}, {machine['cpu']}, {machine['cores']} cores.", ""]
     page += [*TABLE, *map(row, figures), ""]
 readme = ROOT / "README.md"

@@ -1,4 +1,4 @@
-"""Calibrate: weights fitted to examples the program does not show, kept with the program; refused where it cannot be."""
+"""Calibrate: weights fitted to examples that are not shown, kept with the program; refused where it cannot be."""
 
 from __future__ import annotations
 

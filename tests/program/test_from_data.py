@@ -31,6 +31,7 @@ def nothing_is_left_behind() -> Any:
 
 
 def test_many_flows_leave_no_source_behind() -> None:
+    flow = made(0)
     with tw.using(journal=False):
         for number in range(50):
             flow = made(number)

@@ -121,7 +121,8 @@ def test_a_question_as_text_is_the_model_as_critic_in_other_words() -> None:
         return script(request)
 
     with tw.using(model=ScriptedModel(kept), cache=False, journal=False):
-        said = [review(one, total, {"question": "?"}, 42) for one in ("Is it so?", SelfCritique(instruction="Is it so?"))]
+        asked = ("Is it so?", SelfCritique(instruction="Is it so?"))
+        said = [review(one, total, {"question": "?"}, 42) for one in asked]
     assert said[0] == said[1] and said[0].passed
     assert seen[0].messages == seen[1].messages and "Is it so?" in seen[0].messages[0].content
 

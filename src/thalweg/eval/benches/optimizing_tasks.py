@@ -18,8 +18,6 @@ from thalweg.eval.benchmark import Benchmark, Figure
 from thalweg.optimizing import Study, optimize
 from thalweg.optimizing.algorithms.grid import Grid
 from thalweg.optimizing.optimizers.auto import Auto
-from thalweg.optimizing.optimizers.calibrate import Calibrate
-from thalweg.optimizing.optimizers.knn_few_shot import KNNFewShot
 from thalweg.optimizing.optimizers.searching import Searching
 from thalweg.program.budget import Budget
 from thalweg.program.choice_kinds import Choice
@@ -50,11 +48,9 @@ def _run(quick: bool) -> Iterator[Figure]:
 
 
 def _strategy(name: str) -> Any:
-    if name == "mail":
-        return Auto(demos=4) >> KNNFewShot(ks=(4,)) >> Calibrate()
-    if name == "genus":
-        return Auto() >> KNNFewShot(ks=(8,))
-    return Searching(Grid(), only=("word/strategy",)) >> Auto(demos=4)
+    if name == "word":
+        return Searching(Grid(), only=("word/strategy",)) >> Auto(demos=4)
+    return Auto(demos=4 if name == "mail" else 8)
 
 
 def _space(task: Task) -> Space:

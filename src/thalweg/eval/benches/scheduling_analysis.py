@@ -14,7 +14,7 @@ import math
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,16 +23,17 @@ from pydantic import Field
 
 import thalweg as tw
 from thalweg.eval.benchmark import Benchmark, Figure
-from thalweg.program.analysis import calibrated
+from thalweg.program.analysis import MeasuredErrors, calibrated, measure_errors
 from thalweg.program.analysis.errors import (
     counting_bound,
     counting_expected,
     merge_success,
-    retrieval_success,
+    overlapping_success,
 )
 
 NAME = "scheduling.analysis"
 TRIALS = 30
+CODE = 4  # characters, with the sign before it
 SAMPLE = 300  # strings that the errors of single calls are measured on, a size
 
 
@@ -262,25 +263,26 @@ def _recommended(points: Sequence[Point]) -> Iterator[Figure]:
                  f"of the largest error under the cap; largest loss {max(lost):.2f}; baseline is the bar")  # fmt: skip
 
 
-def _of_calls(task: str, function: Callable[[str], Any], sizes: Sequence[int], sample: int) -> dict[int, list[Any]]:
-    """(answer, right answer) of single calls, by size."""
+def _of_calls(task: str, function: Any, sizes: Sequence[int], sample: int) -> MeasuredErrors:
+    """Single calls, by the length of their string."""
     from thalweg.eval.benches.string_reader import question
 
-    found = {}
+    asked: list[tuple[str, Any]] = []
     for m in sizes:
         dice = random.Random(f"{task} {m}")
-        asked = [question(task, dice, m) for _ in range(sample)]
-        found[m] = [(function(text), right) for text, right in asked]
-    return found
+        asked += [question(task, dice, m) for _ in range(sample)]
+    if task == "count":
+        asked = [(text, int(right)) for text, right in asked]
+    (name,) = (one.name for one in function.signature.inputs)
+    return measure_errors(function, asked, size_of=lambda one: len(one[name]))
 
 
 def _counting(known: Sequence[int], wanted: Sequence[int], sample: int, trials: int) -> Iterator[Point]:
     from thalweg.eval.benches.string_reader import random_text
 
     measured = _of_calls("count", digits, known, sample)
-    gaps = {m: [got - int(right) for got, right in pairs] for m, pairs in measured.items()}
-    bias = calibrated({m: statistics.mean(one) for m, one in gaps.items()})
-    spread = calibrated({m: statistics.pstdev(one) for m, one in gaps.items()})
+    bias = calibrated(measured.by_size(lambda calls: statistics.mean(one.output - one.label for one in calls)))
+    spread = calibrated(measured.by_size(lambda calls: statistics.pstdev(one.output - one.label for one in calls)))
     n, dice = 200, random.Random(1)
     for m in wanted:
         sizes = [min(m, n - i) for i in range(0, n, m)]
@@ -302,22 +304,13 @@ def _finding(known: Sequence[int], wanted: Sequence[int], sample: int, trials: i
     from thalweg.eval.benches.string_reader import NONE, hidden
 
     measured = _of_calls("find", code, known, 2 * sample)
-    missed = calibrated({m: _share(got != right for got, right in one if right != NONE) for m, one in measured.items()})
-    invented = calibrated(
-        {m: _share(got != NONE for got, right in one if right == NONE) for m, one in measured.items()}
-    )
+    missed = calibrated(measured.by_size(lambda calls: _share(one.error for one in calls if one.label != NONE)))
+    invented = calibrated(measured.by_size(lambda calls: _share(one.error for one in calls if one.label == NONE)))
     n, dice = 120, random.Random(2)
     for m in wanted:
         step = m // 2
         chunks = len(range(0, max(1, n - step), step))
-        # The code stands whole in one chunk, or in two that both must give it.
-        two = max(0.0, (step - 3) / step)
-        fails = missed(float(m))
-        parts = [
-            (1 - two) * retrieval_success(fails, invented(float(m)), chunks),
-            two * (1 - fails**2) * (1 - invented(float(m))) ** max(0, chunks - 2),
-        ]
-        predicted = 1 - sum(parts)
+        predicted = 1 - overlapping_success(missed(m), invented(m), n, m, CODE)
         errors = []
         for _ in range(trials):
             text, right = hidden(dice, n)
@@ -329,8 +322,7 @@ def _sorting(known: Sequence[int], wanted: Sequence[int], sample: int, trials: i
     from thalweg.eval.benches.string_reader import random_digits
 
     sizes = tuple(one for one in known if one <= 20)
-    measured = _of_calls("sort", ordered, sizes, sample)
-    wrong = calibrated({m: _share(got != right for got, right in one) for m, one in measured.items()})
+    wrong = _of_calls("sort", ordered, sizes, sample)
     n, dice = 40, random.Random(3)
     for m in wanted:
         parts = [min(m, n - i) for i in range(0, n, m)]

@@ -1,8 +1,8 @@
 """`analyze`: what a program costs, how long it takes and how wrong it is, for each setting of what may vary.
 
 The program runs once a setting over a model that only counts (see `counting`), so calls and prompt tokens are exact
-where they do not depend on what answers say. Seconds come from a `CostModel`, money from `Prices`, errors from a
-function of the setting that the caller gives (see `errors`), measured or reasoned. Cost: some 0.2 ms a counted call.
+where they do not depend on what answers say. Seconds come from a `CostModel`, money from `Prices`, errors and answers'
+lengths from calls that were measured (`measure_errors`) or from what the caller says. Cost: some 0.2 ms a counted call.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.errors import DataError, FlowError
-from thalweg.program.analysis.counting import Counting
+from thalweg.program.analysis.counting import Counted, Counting
+from thalweg.program.analysis.measuring import MeasuredErrors
 from thalweg.program.flow import Flow
-from thalweg.program.session import current, model_in_force, using
+from thalweg.program.foreseen import functions
+from thalweg.program.output_lengths import expected_length, guessed_length
+from thalweg.program.session import Session, current, model_in_force, store_in_force, using
 from thalweg.scheduling.call_graph import CallGraph, CallNode
 from thalweg.scheduling.cost import CostModel, Prices
 
@@ -29,12 +32,14 @@ class Estimate:
     """One setting.
 
     Args:
-        setting: values of what varies. calls: made. prompt, output: tokens in all. waves: calls in a row.
-        sequential, seconds: one call at a time, and with the parallelism asked for; nan without a cost model.
+        setting: values of what varies. parallelism: calls at once. calls: made. waves: calls in a row.
+        prompt, output: tokens in all.
+        sequential, seconds: one call at a time, and with that parallelism; nan without a cost model.
         cost: money; nan without prices. error: nan where none was given.
     """
 
     setting: dict[str, Any]
+    parallelism: int
     calls: int
     prompt: int
     output: float
@@ -48,15 +53,15 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Estimates of all settings, in the order they were given."""
+    """Estimates of all settings, in the order they were given, each for every number of calls at once."""
 
     program: str
     rows: tuple[Estimate, ...]
-    parallelism: int
+    parallelism: tuple[int, ...]
     measured: bool  # seconds rest on a profile of this machine
 
     def table(self) -> str:
-        """All settings as text."""
+        """All settings as text, a line each."""
         names = list(self.rows[0].setting)
         head = [
             *names,
@@ -65,16 +70,18 @@ class Analysis:
             "prompt",
             "output",
             "one by one",
-            f"{self.parallelism} at once",
+            *(f"{one} at once" for one in self.parallelism),
             "cost",
             "error",
         ]
         lines = [head]
-        for one in self.rows:
+        for start in range(0, len(self.rows), len(self.parallelism)):
+            same = self.rows[start : start + len(self.parallelism)]
+            one = same[0]
             lines.append([
                 *(str(one.setting[name]) for name in names), str(one.calls), str(one.waves), str(one.prompt),
-                f"{one.output:.0f}", _seconds(one.sequential), _seconds(one.seconds), _number(one.cost),
-                _number(one.error),
+                f"{one.output:.0f}", _seconds(one.sequential), *(_seconds(each.seconds) for each in same),
+                _number(one.cost), _number(one.error),
             ])  # fmt: skip
         widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
         return "\n".join(
@@ -119,7 +126,7 @@ class Analysis:
     def _known(self, name: str) -> None:
         """Raises `DataError` where a reading was not asked for."""
         if any(math.isnan(getattr(one, name)) for one in self.rows):
-            wanted = {"error": "error=", "cost": "prices="}.get(name, "cost=")
+            wanted = {"error": "error= or calibrate=", "cost": "prices="}.get(name, "cost=")
             raise DataError(f"The {name} of `{self.program}` is not known.", f"Give {wanted} to `analyze`.")
 
     def plot(self, path: str | Path, x: str = "cost", y: str = "error") -> Path:
@@ -134,9 +141,10 @@ def analyze(
     inputs: Mapping[str, Any],
     *,
     vary: Mapping[str, Sequence[Any]] | None = None,
-    parallelism: int = 1,
+    parallelism: int | Sequence[int] = 1,
     prices: Prices | None = None,
     cost: CostModel | None = None,
+    calibrate: MeasuredErrors | Sequence[MeasuredErrors] = (),
     error: Callable[..., float] | None = None,
     output_tokens: float | Callable[[Any], float] | None = None,
     independent: bool = False,
@@ -147,14 +155,19 @@ def analyze(
     Args:
         program: a flow or learned function; its plain code runs, its model is not asked.
         inputs: arguments by name. vary: values to try of some of them; all combinations are.
-        parallelism: calls at once. prices, cost: for money and seconds.
-        error: from the varied values, by name, to the expected error.
-        output_tokens: of an answer, or from its `Request`; default the limit of its format, at most max_tokens.
+        parallelism: calls at once; several numbers are all tried. prices, cost: for money and seconds.
+        calibrate: what `measure_errors` found of the functions that the program calls.
+        error: from the varied values, by name, to the expected error; what was measured comes first, in its order, as
+            functions of a call's size: ``error=lambda wrong, m: ...``. Default with `calibrate`: the probability that
+            any call is wrong, each by the tokens of its prompt, if they are so independently.
+        output_tokens: of an answer, or from its `Request`. Default: as measured, else the mean of earlier answers in
+            the journal, else guessed from its type.
         independent: calls at once do not slow each other (a service); default: they share one engine.
         run_effects: allow programs whose plain code may have effects.
 
     Raises:
-        FlowError: the program may have effects. DataError: a name that is no parameter.
+        FlowError: the program may have effects. DataError: a name that is no parameter, or calls whose error would be
+            needed and was not measured.
     """
     if isinstance(program, Flow) and program.effects is not None and not run_effects:
         raise FlowError(
@@ -166,21 +179,30 @@ def analyze(
     for name in (*inputs, *vary):
         if name not in names:
             raise DataError(f"`{program.name}` has no parameter {name!r}.", f"It has: {', '.join(names)}.")
-    lengths = _lengths(output_tokens)
-    model = model_in_force(program.own.over(current()))
+    session = program.own.over(current())
+    model = model_in_force(session)
+    measured = (calibrate,) if isinstance(calibrate, MeasuredErrors) else tuple(calibrate)
+    lengths = _lengths(output_tokens, measured, program, session, model)
+    sides = (parallelism,) if isinstance(parallelism, int) else tuple(parallelism)
+    if not sides:
+        raise DataError("`parallelism` names no number of calls at once.", "Give at least one.")
     rows = []
     for values in itertools.product(*vary.values()):
         setting = dict(zip(vary, values, strict=True))
         with Counting(model) as counting, using(model=counting, cache=False, journal=False, progress=False):
             program(**{**inputs, **setting})
         graph = counting.graph(lengths)
-        rows.append(_estimate(setting, counting, graph, parallelism, prices, cost, error, independent))
-    return Analysis(program.name, tuple(rows), parallelism, cost is not None and cost.measured)
+        if error is not None:
+            wrong = float(error(*measured, **setting))
+        else:
+            wrong = _any_wrong(counting.calls, measured, program.name) if measured else math.nan
+        rows += [_estimate(setting, one, counting, graph, prices, cost, wrong, independent) for one in sides]
+    return Analysis(program.name, tuple(rows), sides, cost is not None and cost.measured)
 
 
 def _estimate(
-    setting: dict[str, Any], counting: Counting, graph: CallGraph, parallelism: int, prices: Prices | None,
-    cost: CostModel | None, error: Callable[..., float] | None, independent: bool,
+    setting: dict[str, Any], parallelism: int, counting: Counting, graph: CallGraph, prices: Prices | None,
+    cost: CostModel | None, wrong: float, independent: bool,
 ) -> Estimate:  # fmt: skip
     prompt = sum(one.prompt for one in counting.calls)
     output = sum(node.output for node in graph.nodes)
@@ -198,9 +220,8 @@ def _estimate(
             seconds = graph.latency(alone, parallelism)
         else:
             seconds = sum(_together(group, parallelism, cost, cached) for group in graph.groups())
-    wrong = float("nan") if error is None else float(error(**setting))
-    waves = len(graph.groups())
-    return Estimate(setting, len(graph.nodes), prompt, output, waves, sequential, seconds, money, wrong, graph)
+    calls, waves = len(graph.nodes), len(graph.groups())
+    return Estimate(setting, parallelism, calls, prompt, output, waves, sequential, seconds, money, wrong, graph)
 
 
 def _together(group: Sequence[CallNode], parallelism: int, cost: CostModel, cached: Mapping[str, float]) -> float:
@@ -229,12 +250,54 @@ def _cached(counting: Counting) -> list[float]:
     return found
 
 
-def _lengths(said: float | Callable[[Any], float] | None) -> Callable[[Any], float]:
-    if callable(said):
-        return said
+def _any_wrong(calls: Sequence[Counted], measured: Sequence[MeasuredErrors], program: str) -> float:
+    """Probability that any of these calls is wrong, if each is so independently of the others."""
+    right = 1.0
+    for one in calls:
+        known = _measured(one, measured)
+        wrong = math.nan if known is None else known.at_prompt(one.prompt)
+        if not 0 <= wrong <= 1:
+            if known is None:
+                said = "calls functions whose errors were not measured"
+            else:
+                said = f"calls `{known.function}`, whose measured error is {wrong:.3g} and no probability"
+            raise DataError(f"`{program}` {said}.", "Say how its error is made up by error=.")
+        right *= 1 - wrong
+    return 1 - right
+
+
+def _measured(one: Counted, measured: Sequence[MeasuredErrors]) -> MeasuredErrors | None:
+    """What was measured of the function that a call is of."""
+    alike = [each for each in measured if each.format == one.request.format.digest]
+    same = [each for each in alike if each.prefix == one.request.prefix]
+    return same[0] if same else alike[0] if len(alike) == 1 else None
+
+
+def _lengths(
+    said: float | Callable[[Any], float] | None, measured: Sequence[MeasuredErrors], program: Any, session: Session,
+    model: Any,
+) -> Callable[[Counted], float]:  # fmt: skip
+    """Tokens of the answer of each call."""
     if said is not None:
-        return lambda request: float(said)  # type: ignore[arg-type]
-    return lambda request: float(min(request.sampling.max_tokens, request.format.max_chars or 16))
+        return lambda one: float(said(one.request) if callable(said) else said)
+    store = store_in_force(session) if session.journal is not False else None
+    tokenizer = getattr(model, "tokenizer", None)
+    earlier: dict[str, tuple[float, int]] = {}  # by format: tokens and answers; functions of one format count together
+    for function in functions(program):
+        format = function.signature.output.format
+        found = expected_length(function.name, format, store, tokenizer)
+        tokens, seen = earlier.get(format.digest, (0.0, 0))
+        earlier[format.digest] = tokens + found.tokens * found.seen, seen + found.seen
+
+    def length(one: Counted) -> float:
+        known = _measured(one, measured)
+        found = math.nan if known is None else known.length(one.prompt)
+        if found != found:
+            tokens, seen = earlier.get(one.request.format.digest, (0.0, 0))
+            found = tokens / seen if seen else guessed_length(one.request.format, tokenizer)
+        return min(found, float(one.request.sampling.max_tokens))
+
+    return length
 
 
 def _seconds(value: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -88,11 +89,11 @@ class Counting:
             self._closed = True
             self._changed.notify()
 
-    def graph(self, lengths: Any) -> CallGraph:
-        """The calls as a graph; `lengths(request)` gives the tokens of an answer."""
+    def graph(self, lengths: Callable[[Counted], float]) -> CallGraph:
+        """The calls as a graph; `lengths(counted)` gives the tokens of an answer."""
         waves: dict[int, list[CallNode]] = {}
         for index, one in enumerate(self.calls):
-            node = CallNode(str(index), one.request.format.digest, one.prompt, lengths(one.request), 0)
+            node = CallNode(str(index), one.request.format.digest, one.prompt, lengths(one), 0)
             waves.setdefault(one.wave, []).append(node)
         return CallGraph.of_waves(waves[wave] for wave in sorted(waves))
 

@@ -56,6 +56,51 @@ def retrieval_success(missed: float, invented: float, parts: int) -> float:
     return (1 - missed) * (1 - invented) ** max(0, parts - 1)
 
 
+def whole_in_chunks(length: int, size: int, needle: int, step: int | None = None) -> dict[int, float]:
+    """In how many overlapping chunks a needle stands whole, with the probability of each number; 0: it is always cut.
+
+    Chunks begin every `step` until one reaches the end; the needle stands anywhere with the same probability. With a
+    step of half the size it is in one or two: far from the ends in two with the probability (step - needle + 1) / step.
+
+    Args:
+        length, size, needle: of the text, a chunk and the needle. step: default half of `size`.
+
+    Raises:
+        DataError: no such text or chunks.
+    """
+    step = size // 2 if step is None else step
+    if not 0 < needle <= length or not 0 < step <= size:
+        raise DataError(
+            f"A needle of {needle} in a text of {length}, in chunks of {size} every {step}.",
+            "Give 0 < needle <= length and 0 < step <= size.",
+        )
+    starts = range(0, max(1, length - size + step), step)
+    places = length - needle + 1
+    found: dict[int, int] = {}
+    for at in range(places):
+        first = max(0, -((size - needle - at) // step))  # that reaches the needle's end
+        whole = max(0, min(at // step, len(starts) - 1) - first + 1) if needle <= size else 0
+        found[whole] = found.get(whole, 0) + 1
+    return {whole: count / places for whole, count in sorted(found.items())}
+
+
+def overlapping_success(
+    missed: float, invented: float, length: int, size: int, needle: int, step: int | None = None
+) -> float:
+    """Probability that a needle is found by overlapping chunks, if only sure answers count and all must agree: one of
+    the chunks in which it stands whole is answered from, and none of the others.
+
+    Args:
+        missed, invented: as in `retrieval_success`. length, size, needle, step: as in `whole_in_chunks`.
+    """
+    shares = whole_in_chunks(length, size, needle, step)
+    step = size // 2 if step is None else step
+    parts = len(range(0, max(1, length - size + step), step))
+    return sum(
+        share * (1 - missed**whole) * (1 - invented) ** (parts - whole) for whole, share in shares.items() if whole
+    )
+
+
 def hierarchical_error(leaf: float, merge: float, parts: int) -> float:
     """Largest error when `parts` answers are merged two by two by calls, each adding `merge`: by level."""
     return leaf + merge * math.ceil(math.log2(parts)) if parts > 1 else leaf

@@ -1,4 +1,4 @@
-"""`measure_errors`: how wrong single calls of a function are, and how long their answers, by the size of what they read.
+"""`measure_errors`: how wrong a function's single calls are, and how long their answers, by the size of what they read.
 
 Choose it where there are examples with right answers: what `analyze` says of a whole answer's error is made of these
 (see `errors`). The calls go through journal and cache like any others: a measurement that was cut off goes on where it
@@ -68,7 +68,7 @@ class MeasuredErrors:
 
     Args:
         function: its name. calls: in the order of the examples. points: most sizes told apart.
-        format, prefix: by which its requests are known: digest of the answer's format, text that all prompts begin with.
+        format, prefix: by which its requests are known: the digest of its format, and what all prompts begin with.
     """
 
     function: str
@@ -125,17 +125,18 @@ class MeasuredErrors:
 
     @cached_property
     def _of_prompt(self) -> ErrorOf:
-        return self._by_prompt(_error)
+        return self._by_prompt(lambda one: one.error)
 
     @cached_property
     def _of_length(self) -> ErrorOf:
-        return self._by_prompt(lambda calls: statistics.fmean(one.drawn for one in calls))
+        return self._by_prompt(lambda one: one.drawn)
 
-    def _by_prompt(self, statistic: Callable[[Sequence[MeasuredCall]], float]) -> ErrorOf:
+    def _by_prompt(self, reading: Callable[[MeasuredCall], float]) -> ErrorOf:
         found: dict[float, list[float]] = {}
         for group in self.sizes:
-            if known := [one for one in group if one.prompt == one.prompt and one.drawn == one.drawn]:
-                found.setdefault(statistics.fmean(one.prompt for one in known), []).append(statistic(known))
+            prompt, value = _mean(one.prompt for one in group), _mean(reading(one) for one in group)
+            if prompt == prompt and value == value:
+                found.setdefault(prompt, []).append(value)
         if not found:
             return lambda tokens: math.nan
         return calibrated({prompt: statistics.fmean(values) for prompt, values in found.items()})
@@ -145,10 +146,10 @@ class MeasuredErrors:
         for size, group in zip(self.errors, self.sizes, strict=True):
             off = [one.error for one in group]
             spread = statistics.stdev(off) / math.sqrt(len(off)) if len(off) > 1 else math.nan
-            prompt = statistics.fmean(one.prompt for one in group)
+            prompt, drawn = _mean(one.prompt for one in group), _mean(one.drawn for one in group)
             lines.append((
                 f"{size:.4g}", str(len(group)), f"{statistics.fmean(off):.3f}", _number(spread), _number(prompt, 0),
-                _number(statistics.fmean(one.drawn for one in group), 1), str(sum(bool(one.failure) for one in group)),
+                _number(drawn, 1), str(sum(bool(one.failure) for one in group)),
             ))  # fmt: skip
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join("  ".join(map(str.rjust, line, widths)) for line in lines)
@@ -249,7 +250,12 @@ def _prompt(request: Request | None, model: Any) -> float:
 def _drawn(answers: Sequence[tuple[Request, Answer]], format: str) -> float:
     """Mean tokens that were drawn for the answers of a format."""
     usages = [answer.usage for request, answer in answers if request.format.digest == format]
-    known = [one.output_tokens - one.forced_tokens for one in usages if one.output_tokens]
+    return _mean(float(one.output_tokens - one.forced_tokens) for one in usages if one.output_tokens)
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Of those that are known."""
+    known = [one for one in values if one == one]
     return statistics.fmean(known) if known else math.nan
 
 

@@ -29,7 +29,8 @@ def plot(analysis: Analysis, path: Path, x: str, y: str) -> Path:
         [getattr(one, x) for one in best], [getattr(one, y) for one in best], "o-", color="#0b6e63", label="Pareto set"
     )
     for one in best:
-        said = ", ".join(f"{name}={value}" for name, value in one.setting.items())
+        named = one.setting if len(analysis.parallelism) == 1 else one.setting | {"at once": one.parallelism}
+        said = ", ".join(f"{name}={value}" for name, value in named.items())
         axes.annotate(said, (getattr(one, x), getattr(one, y)), textcoords="offset points", xytext=(6, 6), fontsize=8)
     axes.set_xlabel(LABELS.get(x, x))
     axes.set_ylabel(LABELS.get(y, y))
