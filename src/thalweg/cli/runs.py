@@ -19,21 +19,27 @@ _store = click.option("--store", help="Folder of the store. Default .thalweg, or
 @_store
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Newest runs to list.")
 def runs(store: str | None, limit: int) -> None:
-    """List durable runs, newest first: id, when it began, status, flow.
+    """List durable runs, then studies of `thalweg optimize`, newest first: id, when it began, status, program.
 
-    A run that is "interrupted" goes on with `thalweg resume`, one that is "waiting" with `thalweg answer`.
+    A run that is "interrupted" goes on with `thalweg resume`, one that is "waiting" with `thalweg answer`; a study that
+    is "stopped" or "running" in no process, with the command that began it.
     """
     from thalweg.program.run import runs as all_runs
+    from thalweg.program.run_store import studies as all_studies
+    from thalweg.program.session import current, store_in_force
 
     with _using(store=store):
         found = all_runs()
+        studies = all_studies(store_in_force(current()))
     for one in found[:limit]:
         took = f"{one.finished - one.started:.1f} s" if one.finished else ""
         flow = one.flow.rpartition(":")[2]
         click.echo(f"{one.id:<32} {_when(one.started)}  {one.status:<11} {flow:<20} {took}".rstrip())
         if one.error:
             click.echo(f"    {one.error}")
-    if not found:
+    for study in studies[:limit]:
+        click.echo(f"{study.run:<32} {_when(study.started)}  {study.status:<11} {study.program:<20} study")
+    if not found and not studies:
         click.echo("There are no durable runs in this store. `flow.start(x, id=...)` begins one.", err=True)
 
 

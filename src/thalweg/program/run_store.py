@@ -40,6 +40,14 @@ def rows(store: Store) -> list[Row]:
     return [one for one in map(_row, found) if "flow" in one.info]
 
 
+def studies(store: Store) -> list[Row]:
+    """All searches over programs, newest first. `status`: running, stopped or done."""
+    query = "SELECT run, program, info, started, finished, status FROM runs ORDER BY started DESC"
+    with store._guard():
+        found = store._db.execute(query).fetchall()
+    return [one for one in map(_row, found) if "study" in one.info]
+
+
 def _row(found: tuple[Any, ...]) -> Row:
     run, program, info, *rest = found
     return Row(run, program, json.loads(info or "{}"), *rest)
