@@ -16,7 +16,8 @@ from typing import Literal
 import dspy
 
 url, place, candidates, threads = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-task = json.load(open(place))
+with open(place, encoding="utf-8") as file:
+    task = json.load(file)
 lock = threading.Lock()
 counts = {"metric": 0}
 
@@ -86,8 +87,12 @@ before, failed_before = score(program, test)
 lm.used.update(calls=0, prompt=0, output=0)
 started = time.perf_counter()
 optimizer = dspy.BootstrapFewShotWithRandomSearch(
-    metric=metric, max_bootstrapped_demos=4, max_labeled_demos=4, num_candidate_programs=candidates,
-    num_threads=threads, max_errors=10_000,
+    metric=metric,
+    max_bootstrapped_demos=4,
+    max_labeled_demos=4,
+    num_candidate_programs=candidates,
+    num_threads=threads,
+    max_errors=10_000,
 )
 compiled = optimizer.compile(program, trainset=train, valset=dev)
 seconds = time.perf_counter() - started
@@ -96,8 +101,14 @@ after, failed = score(compiled, test)
 print(
     json.dumps(
         {
-            "before": before, "after": after, "failed_before": failed_before, "failed": failed, "seconds": seconds,
-            "metric_calls": counts["metric"], "version": dspy.__version__, **searched,
+            "before": before,
+            "after": after,
+            "failed_before": failed_before,
+            "failed": failed,
+            "seconds": seconds,
+            "metric_calls": counts["metric"],
+            "version": dspy.__version__,
+            **searched,
         }
     )
 )

@@ -90,7 +90,7 @@ if TYPE_CHECKING:
         text,
         tune_threshold,
     )
-    from thalweg.program.analysis import Analysis, Prices, analyze
+    from thalweg.program.analysis import Analysis, Prices, analyze, measure_errors
 
 __version__ = "0.1.0"
 
@@ -103,7 +103,7 @@ _MODULES = {
 
 
 _ELSEWHERE = {
-    **dict.fromkeys(("Analysis", "Prices", "analyze"), "program.analysis"),
+    **dict.fromkeys(("Analysis", "Prices", "analyze", "measure_errors"), "program.analysis"),
     **dict.fromkeys(("Example", "Study", "compare", "frontier", "optimize", "split"), "optimizing"),
 }
 
@@ -126,6 +126,6 @@ __all__ = [
     "RunInfo", "SamplingProposer", "Score", "ScriptedProposer", "Session", "Space", "Spent", "Started", "State",
     "Study", "Terminal", "Token", "Tool", "Value", "Verdict", "analyze", "answer", "approve", "ask", "choice",
     "compare", "configure", "errors", "flow", "frontier", "gather", "integer", "ir", "labelled", "learned",
-    "optimize", "permutation", "pure", "query", "questions", "real", "resume", "runs", "semantic", "settle",
-    "space", "split", "subset", "text", "tool", "tune_threshold", "using",
+    "measure_errors", "optimize", "permutation", "pure", "query", "questions", "real", "resume", "runs", "semantic",
+    "settle", "space", "split", "subset", "text", "tool", "tune_threshold", "using",
 ]  # fmt: skip

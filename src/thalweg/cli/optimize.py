@@ -41,9 +41,7 @@ class _WithStrategies(click.Command):
 @click.option(
     "--metric", default="exact", show_default=True, help="exact, contains, f1, close, fields, or FILE.py:NAME."
 )
-@click.option(
-    "--strategy", default="auto", show_default=True, metavar="NAME[>>NAME]", help="How to search; see below."
-)
+@click.option("--strategy", default="auto", show_default=True, metavar="NAME[>>NAME]", help="How to search; see below.")
 @click.option(
     "--budget", metavar="LIMITS", help="When to stop: 2000calls, 500evaluations, 50ktokens, 10min; by commas."
 )

@@ -86,7 +86,8 @@ def _seconds(quick: bool) -> Iterator[Figure]:
     scorer.free()
     lengths: dict[int, float] = {}
     pairs: list[tuple[float, float, float]] = []
-    equal = settings = 0
+    equal = settings = calls = prompt = 0
+    rate = math.nan
     told = []
     for p in streams:
         engine = Engine(load("smollm2-135m", streams=p), workers=1)

@@ -99,8 +99,8 @@ class Reader:
             allowed = list(digits)
             if not written and read[0] == IDS["find"]:
                 allowed.append(IDS[NONE])
-            if written and not sorting and read[0] == IDS["count"]:
-                allowed.append(IDS["end"])
+            if written and not sorting and read[0] == IDS["count"]:  # no number goes on after a zero
+                allowed = [IDS["end"]] if written == [IDS["0"]] else [*allowed, IDS["end"]]
             logits = self.transformer(torch.tensor([[*read, *written]]))[0, -1][allowed]
             one = allowed[int(logits.argmax())]
             if one == IDS["end"]:

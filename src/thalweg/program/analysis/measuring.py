@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -167,7 +168,7 @@ def measure_errors(
 
     Args:
         function: whose calls are measured.
-        examples: pairs (inputs, right answer), inputs as `map` takes a row, or `Example`s (see `tw.examples_of`).
+        examples: pairs (inputs, right answer), inputs as `map` takes a row, or `Example`s (see `examples_of`).
         size_of: from an example to the size of its call; default: tokens of the prompt.
         metric: ``metric(example, output)`` -> number or bool, 1 where the answer is right; default: whether it equals
             the example's label. A call that fails has the error 1.
@@ -201,12 +202,22 @@ def measure_errors(
     root = scope_in_force(store_in_force(session) if session.journal is not False else None)
     path = root.next("measure_errors")
     answers: list[list[tuple[Request, Answer]]] = [[] for _ in rows]
+    broken: list[BaseException] = []  # what says nothing of an answer; the rest need not be asked then
+
+    def note(done: Future[Any]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if error is not None and not _of_the_answer(error):
+            broken.append(error)
 
     def submit(index: int) -> Value[Any]:
+        if broken:
+            raise broken[0]
         place = root.child(f"{path}/{index}")
         place.answers = answers[index]
         with inside(place):
-            return function.submit(**inputs[index])
+            value = function.submit(**inputs[index])
+        value.add_done_callback(note)
+        return value
 
     outputs = map_rows(
         submit, ["index"], range(len(rows)), (), fail_fast=False, session=session, title=f"measuring {function.name}"
@@ -215,12 +226,9 @@ def measure_errors(
     for i, output in enumerate(outputs):
         drawn = _drawn(answers[i], function.signature.output.format.digest)
         if isinstance(output, Failure):
-            error = output.error
-            if not isinstance(error, Error) or isinstance(error, NOT_OF_THE_ANSWER):
-                raise error
-            if isinstance(error, EndpointError) and error.fault != "answer":
-                raise error
-            failure = f"{type(error).__name__}: {error}"
+            if not _of_the_answer(output.error):
+                raise output.error
+            failure = f"{type(output.error).__name__}: {output.error}"
             calls.append(MeasuredCall(sizes[i], rows[i].label, None, 1.0, prompts[i], drawn, failure))
         else:
             wrong = 1.0 - _score(metric or _equal, rows[i], output)
@@ -239,8 +247,15 @@ def _labelled(example: Any, names: Sequence[str], index: int) -> tuple[Any, Any]
         return LabelledRow({**dict(zip(names, args, strict=False)), **kwargs}, label), row
     raise DataError(
         f"Example {index} is a {type(example).__name__}, neither a pair (inputs, right answer) nor an `Example`.",
-        "Read tables with `tw.examples_of`.", row=index,
+        "Read tables with `thalweg.optimizing.examples_of`.", row=index,
     )  # fmt: skip
+
+
+def _of_the_answer(error: BaseException) -> bool:
+    """Whether a failure of a call says that its answer was bad; else that it was not to be had."""
+    if isinstance(error, EndpointError):
+        return error.fault == "answer"
+    return isinstance(error, Error) and not isinstance(error, NOT_OF_THE_ANSWER)
 
 
 def _prompt(request: Request | None, model: Any) -> float:
