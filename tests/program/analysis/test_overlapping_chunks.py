@@ -49,3 +49,25 @@ def test_it_is_found_as_often_as_the_formula_says() -> None:
         found = any(draw.random() > missed for one in whole if one)
         right += found and all(draw.random() > invented for one in whole if not one)
     assert right / trials == pytest.approx(overlapping_success(missed, invented, length, size, needle), abs=0.015)
+
+
+def test_chunks_that_cut_the_needle_and_wrong_answers_count() -> None:
+    draw = random.Random(6)
+    length, size, needle, trials = 60, 12, 4, 20_000
+    missed, wrong, invented, cut = 0.3, 0.1, 0.02, 0.4
+    parts = chunks(length, size, size // 2)
+    right = 0
+    for _ in range(trials):
+        at = draw.randrange(length - needle + 1)
+        answers = []
+        for one in parts:
+            whole, touched = one.start <= at and at + needle <= one.stop, one.start < at + needle and at < one.stop
+            dice = draw.random()
+            if whole:
+                answers.append("right" if dice > missed else "wrong" if dice < wrong else "")
+            else:
+                answers.append("wrong" if dice < (cut if touched else invented) else "")
+        said = [one for one in answers if one]
+        right += bool(said) and set(said) == {"right"}
+    found = overlapping_success(missed, invented, length, size, needle, wrong=wrong, cut=cut)
+    assert right / trials == pytest.approx(found, abs=0.015)

@@ -302,16 +302,25 @@ def _counting(known: Sequence[int], wanted: Sequence[int], sample: int, trials: 
 
 
 def _finding(known: Sequence[int], wanted: Sequence[int], sample: int, trials: int) -> Iterator[Point]:
-    from thalweg.eval.benches.string_reader import NONE, hidden
+    from thalweg.eval.benches.string_reader import NONE, cut, hidden
 
     measured = _of_calls("find", code, known, 2 * sample)
     missed = calibrated(measured.by_size(lambda calls: _share(one.error for one in calls if one.label != NONE)))
     invented = calibrated(measured.by_size(lambda calls: _share(one.error for one in calls if one.label == NONE)))
+    wrong = calibrated(
+        measured.by_size(
+            lambda calls: _share(one.error and one.output != NONE for one in calls if one.label != NONE)
+        )
+    )  # fmt: skip
+    draw = random.Random(4)
+    of_cut = calibrated({m: _share(code(cut(draw, m)) != NONE for _ in range(sample)) for m in known})
     n, dice = 120, random.Random(2)
     for m in wanted:
         step = m // 2
         chunks = len(range(0, max(1, n - step), step))
-        predicted = 1 - overlapping_success(missed(m), invented(m), n, m, CODE)
+        predicted = 1 - overlapping_success(
+            missed(m), invented(m), n, m, CODE, wrong=wrong(m), cut=of_cut(m)
+        )  # fmt: skip
         errors = []
         for _ in range(trials):
             text, right = hidden(dice, n)

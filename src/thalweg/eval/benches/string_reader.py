@@ -45,6 +45,13 @@ def hidden(dice: random.Random, length: int) -> tuple[str, str]:
     return f"{letters[:at]}#{code}{letters[at:]}", code
 
 
+def cut(dice: random.Random, length: int) -> str:
+    """Letters with a part of a code at one end, as a chunk has it that cuts the code in two."""
+    code, kept = f"#{random_digits(dice, 3)}", dice.randint(1, 3)
+    letters = random_letters(dice, length - kept)
+    return letters + code[:kept] if dice.random() < 0.5 else code[-kept:] + letters
+
+
 def question(task: str, dice: random.Random, length: int) -> tuple[str, str]:
     """A string and the right answer."""
     if task == "count":

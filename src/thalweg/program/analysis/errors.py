@@ -68,6 +68,39 @@ def whole_in_chunks(length: int, size: int, needle: int, step: int | None = None
     Raises:
         DataError: no such text or chunks.
     """
+    found: dict[int, int] = {}
+    for (whole, _), places in _chunks_with(length, size, needle, step).items():
+        found[whole] = found.get(whole, 0) + places
+    return {whole: places / (length - needle + 1) for whole, places in sorted(found.items())}
+
+
+def overlapping_success(
+    missed: float, invented: float, length: int, size: int, needle: int, step: int | None = None, *,
+    wrong: float = 0.0, cut: float | None = None,
+) -> float:  # fmt: skip
+    """Probability that a needle is found by overlapping chunks, if only sure answers count and all must agree: one of
+    the chunks in which it stands whole is answered from, and none of the others.
+
+    Args:
+        missed, invented: as in `retrieval_success`. length, size, needle, step: as in `whole_in_chunks`.
+        wrong: probability that a chunk with the needle gives something else, which is part of `missed`.
+        cut: that a chunk with a part of the needle gives anything (default: as `invented`).
+    """
+    step = size // 2 if step is None else step
+    cut = invented if cut is None else cut
+    parts = len(range(0, max(1, length - size + step), step))
+    silent = max(0.0, missed - wrong)
+    found = sum(
+        places * ((1 - wrong) ** whole - silent**whole) * (1 - cut) ** partly
+        * (1 - invented) ** max(0, parts - whole - partly)
+        for (whole, partly), places in _chunks_with(length, size, needle, step).items()
+        if whole
+    )  # fmt: skip
+    return found / (length - needle + 1)
+
+
+def _chunks_with(length: int, size: int, needle: int, step: int | None) -> dict[tuple[int, int], int]:
+    """Places of the needle by (chunks that hold it whole, chunks that hold a part of it)."""
     step = size // 2 if step is None else step
     if not 0 < needle <= length or not 0 < step <= size:
         raise DataError(
@@ -75,30 +108,14 @@ def whole_in_chunks(length: int, size: int, needle: int, step: int | None = None
             "Give 0 < needle <= length and 0 < step <= size.",
         )
     starts = range(0, max(1, length - size + step), step)
-    places = length - needle + 1
-    found: dict[int, int] = {}
-    for at in range(places):
-        first = max(0, -((size - needle - at) // step))  # that reaches the needle's end
-        whole = max(0, min(at // step, len(starts) - 1) - first + 1) if needle <= size else 0
-        found[whole] = found.get(whole, 0) + 1
-    return {whole: count / places for whole, count in sorted(found.items())}
-
-
-def overlapping_success(
-    missed: float, invented: float, length: int, size: int, needle: int, step: int | None = None
-) -> float:
-    """Probability that a needle is found by overlapping chunks, if only sure answers count and all must agree: one of
-    the chunks in which it stands whole is answered from, and none of the others.
-
-    Args:
-        missed, invented: as in `retrieval_success`. length, size, needle, step: as in `whole_in_chunks`.
-    """
-    shares = whole_in_chunks(length, size, needle, step)
-    step = size // 2 if step is None else step
-    parts = len(range(0, max(1, length - size + step), step))
-    return sum(
-        share * (1 - missed**whole) * (1 - invented) ** (parts - whole) for whole, share in shares.items() if whole
-    )
+    found: dict[tuple[int, int], int] = {}
+    for at in range(length - needle + 1):
+        near = [(starts[i], min(starts[i] + size, length)) for i in range(max(0, (at - size) // step), len(starts))
+                if starts[i] < at + needle]  # fmt: skip
+        whole = sum(start <= at and at + needle <= stop for start, stop in near)
+        touched = sum(at < stop for _, stop in near)
+        found[whole, touched - whole] = found.get((whole, touched - whole), 0) + 1
+    return found
 
 
 def hierarchical_error(leaf: float, merge: float, parts: int) -> float:
