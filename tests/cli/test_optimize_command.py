@@ -151,6 +151,7 @@ def test_help_names_the_strategies(cli: Cli) -> None:
     assert all(name in text for name in NAMES)
 
 
+@pytest.mark.long
 def test_the_same_command_goes_on_after_ctrl_c_and_a_kill(train: Path, tmp_path: Path) -> None:
     """Real processes are stopped midway; nothing that was scored is asked again, the result is the undisturbed one."""
     (tmp_path / "slow.py").write_text(SLOW)

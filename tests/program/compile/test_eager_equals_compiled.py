@@ -141,7 +141,7 @@ def test_the_flow_of_a_seed_runs_compiled_as_it_runs_eagerly(runner: Runner) -> 
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(SEED is not None, reason="FLOW_SEED is set")
 def test_random_flows_run_compiled_as_they_run_eagerly(runner: Runner) -> None:
-    run(runner, range(2000)).check()
+    run(runner, range(1000)).check()
 
 
 @pytest.mark.long

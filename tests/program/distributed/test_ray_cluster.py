@@ -111,6 +111,7 @@ def noted(kind: str) -> list[list[str]]:
     return [line.split(" ", 3)[1:] for line in lines if line.startswith(kind)]
 
 
+@pytest.mark.long
 def test_two_nodes_with_the_real_model_give_the_bytes_of_a_local_run(
     cluster: Any, folder: Path, model_path: Path
 ) -> None:
@@ -123,6 +124,7 @@ def test_two_nodes_with_the_real_model_give_the_bytes_of_a_local_run(
     assert (folder / "there.csv").read_bytes() == (folder / "here.csv").read_bytes()
 
 
+@pytest.mark.long
 def test_a_driver_killed_in_mid_run_goes_on_and_computes_no_recorded_row_again(cluster: Any, folder: Path) -> None:
     where = ("--on", f"ray:{cluster.address}", "--concurrency", "2")
     process = start(folder, "plain", "out.csv", *where)
