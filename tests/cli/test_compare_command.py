@@ -116,16 +116,16 @@ def test_a_study_counts_as_its_best_program_for_compare_and_run(cli: Cli, tmp_pa
     assert done.code == 0, done.err
 
 
-def test_a_best_program_that_no_file_can_hold_is_not_saved_as_another_one(cli: Cli) -> None:
+def test_a_best_program_with_a_strategy_of_its_own_is_saved_with_it(cli: Cli) -> None:
     pytest.importorskip("tokenizers")
     Path("guests.csv").write_text("mail,label\n" + "".join(f"It was {word} {n}.,{label}\n" for n in range(10) for
                                   word, label in (("cold", "bad"), ("stale", "bad"), ("warm", "good"))))  # fmt: skip
     Path("guests.py").write_text(GUESTS)
     said = cli("optimize", "guests.py:kind", "--train", "guests.csv", "--strategy", "knn", "--save", "best.json")
     assert said.code == 0, said.err
-    assert "neighbours" in said.out and "whose strategy a file of parameters cannot hold" in said.err
+    assert "KNNFewShot" in Path("best.json").read_text()
     made = json.loads(cli("compare", "best.json", "--program", "guests.py:kind", "--on", "guests.csv", "--json").out)
-    assert made["before"] == made["after"]
+    assert made["before"]["mean"] < made["after"]["mean"]
 
 
 GUESTS = '''

@@ -69,6 +69,16 @@ def test_a_genome_comes_back_from_json_exactly(space: Space, seed: int) -> None:
     assert [repr(again[path]) for path in space] == [repr(one[path]) for path in space]
 
 
+def test_what_goes_off_decides_about_nothing_any_more() -> None:
+    made = {
+        "p/a": Dimension("p/a", Choice(("x", "y"))),
+        "p/b": Dimension("p/b", Choice(("x", "y")), ((("p/a", ("x",)),),)),
+        "p/c": Dimension("p/c", Integer(0, 2), ((("p/b", ("y",)),),)),
+    }
+    genome = Space("p", made).genome({"p/a": "y", "p/b": "y", "p/c": 0})
+    assert dict(genome.values) == {"p/a": "y", "p/b": "x", "p/c": 1}
+
+
 @given(spaces(), st.integers(0, 10_000))
 @LAWS
 def test_replacing_by_a_difference_gives_the_other(space: Space, seed: int) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from thalweg.errors import SpaceError
 from thalweg.program.assignments import Assignment, Place, in_force
 from thalweg.program.choice_kinds import Choice, Examples, Kind, Text, checked, labels_of
-from thalweg.program.genomes import Genome, plain
+from thalweg.program.genomes import Genome, plain, same
 from thalweg.program.space_reading import Condition
 
 __all__ = ["Dimension", "Genome", "Space", "assigning", "assignment", "binding", "space"]
@@ -164,11 +164,14 @@ class Space(Mapping[str, Dimension]):
 
     def settled(self, values: Mapping[str, Any]) -> Genome:
         """The genome of values, one for every choice, that are known to fit."""
-        off = [one for one in self._conditional if not self.holds(one, values)]
-        if off:
-            values = dict(values)
-            for one in off:
-                values[one.path] = one.default
+        changed = bool(self._conditional)
+        while changed:  # what goes off may have decided about others
+            changed = False
+            for one in self._conditional:
+                if values[one.path] is not one.default and not self.holds(one, values):
+                    if not same(values[one.path], one.default):
+                        changed = True
+                    values = {**values, one.path: one.default}
         return Genome(values, self)
 
     @cached_property
