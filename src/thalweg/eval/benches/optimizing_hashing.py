@@ -21,7 +21,8 @@ import numpy as np
 
 import thalweg as tw
 from thalweg.errors import DataError
-from thalweg.eval.benches.nasbench import Cell, CellFunction, accuracies
+from thalweg.eval.benches.nas_cells import CellFunction
+from thalweg.eval.benches.nas_table import Cell, accuracies
 from thalweg.eval.benches.register_programs import drawn, evolve, fitness, mutated, outputs, points, target
 from thalweg.eval.benches.wordnet_fields import field_examples, kind
 from thalweg.eval.benchmark import Benchmark, Figure
