@@ -26,7 +26,7 @@ _FILE = "analog_nasbench-0.1.3-py3-none-any.whl"
 _SHA256 = "f7d4e56e416d249d25555b867a6d7c72886fa9d85a49bd1870708acbf5ee6fe2"
 _MEMBER = "analognasbench/data.anb"
 
-Cell = tuple[int, int, int, int, int, int]  # an operation (0 to 4) for each of the six edges
+Cell = tuple[int, ...]  # an operation (0 to 4) for each of the six edges
 
 
 @cache

@@ -40,7 +40,7 @@ def benchmark(quick: bool) -> Benchmark:
 def _run(quick: bool) -> Iterator[Figure]:
     yield from _registers(4 if quick else 20)
     try:
-        yield from _cells(accuracies(), 10 if quick else 60)
+        yield from _cells(dict(accuracies()), 10 if quick else 60)
     except DataError as error:
         yield Figure(NAME, "NAS-Bench-201", 0.0, None, None, "cells", 0, f"not measured: {error}")
     yield from _prompts(*((1, 24, 8, 10, 24) if quick else (3, 48, 16, 24, 100)))
