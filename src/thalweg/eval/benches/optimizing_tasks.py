@@ -1,8 +1,8 @@
 """What does optimising buy the packaged model on three tasks: sorting mail, extracting a term, choosing a word?
 
 Zero-shot and constrained, then optimised on at most 100 labelled examples (40 to learn from, 60 to choose by), both
-on 200 examples that took no part. Mail starts from the question a user would ask first; the search has worked examples,
-instructions, and weights of the labels. Choosing starts from one order of the options.
+on 200 examples that took no part. Mail starts from the question a user would ask first, and gets near examples and
+weights of the labels; the others are searched by `auto`. Choosing starts from one order of the options.
 Intervals are bootstrap intervals over the held-out examples, differences are paired.
 """
 
@@ -18,6 +18,8 @@ from thalweg.eval.benchmark import Benchmark, Figure
 from thalweg.optimizing import Study, optimize
 from thalweg.optimizing.algorithms.grid import Grid
 from thalweg.optimizing.optimizers.auto import Auto
+from thalweg.optimizing.optimizers.calibrate import Calibrate
+from thalweg.optimizing.optimizers.knn_few_shot import KNNFewShot
 from thalweg.optimizing.optimizers.searching import Searching
 from thalweg.program.budget import Budget
 from thalweg.program.choice_kinds import Choice
@@ -50,8 +52,8 @@ def _run(quick: bool) -> Iterator[Figure]:
 def _strategy(name: str) -> Any:
     if name == "word":
         return Searching(Grid(), only=("word/strategy",)) >> Auto(demos=4)
-    # Mails are long: near ones for each would make every prompt one of its own, of 1,000 tokens.
-    return Auto(demos=4, nearest=False) if name == "mail" else Auto()
+    # Mails are long, so a few near ones for each: every prompt is one of its own, of some 900 tokens.
+    return KNNFewShot(ks=(3,)) >> Calibrate(top=1) if name == "mail" else Auto()
 
 
 def _space(task: Task) -> Space:
