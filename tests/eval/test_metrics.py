@@ -14,8 +14,8 @@ from thalweg.eval import (
     labels_of,
     per_class,
     reliability_bins,
-    wilson_interval,
 )
+from thalweg.program.intervals import wilson_interval
 
 labels = st.sampled_from(["spam", "ham", "other", None, 3])
 pairs = st.lists(st.tuples(labels, labels), min_size=1, max_size=60)

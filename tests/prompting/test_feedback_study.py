@@ -11,9 +11,10 @@ import thalweg as tw
 from thalweg.errors import DataError
 from thalweg.models import ScriptedModel
 from thalweg.models.request import Answer, Request, Usage
+from thalweg.program.intervals import wilson_interval
 from thalweg.program.score import Verdict
 from thalweg.prompting.critic import SelfCritique
-from thalweg.prompting.feedback_study import MODES, feedback_study, wilson
+from thalweg.prompting.feedback_study import MODES, feedback_study
 from thalweg.prompting.refine import Refine
 
 Number = Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
@@ -151,9 +152,12 @@ def test_text_and_plot_show_every_way(studies: Any, tmp_path: Any) -> None:
 def test_intervals_hold_the_share_and_narrow() -> None:
     for n in (5, 50, 500):
         for solved in (0, n // 3, n):
-            low, high = wilson(solved, n)
+            low, high = wilson_interval(solved, n)
             assert 0 <= low <= solved / n <= high <= 1
-    assert wilson(50, 500)[1] - wilson(50, 500)[0] < wilson(5, 50)[1] - wilson(5, 50)[0]
+    assert (
+        wilson_interval(50, 500)[1] - wilson_interval(50, 500)[0]
+        < wilson_interval(5, 50)[1] - wilson_interval(5, 50)[0]
+    )
 
 
 def test_bad_studies_are_refused() -> None:

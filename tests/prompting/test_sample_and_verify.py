@@ -13,7 +13,7 @@ import thalweg as tw
 from thalweg.models import ScriptedModel
 from thalweg.models.request import Answer, Request, Usage
 from thalweg.program.budget import Budget
-from thalweg.prompting.feedback_study import wilson
+from thalweg.program.intervals import wilson_interval
 from thalweg.prompting.refine import Refine
 from thalweg.prompting.sample_and_verify import SampleAndVerify
 
@@ -46,7 +46,7 @@ def test_success_within_k_draws_is_one_minus_all_failing(chance: float) -> None:
         tries = [(value.result(), value.details["tries"])[1] for value in values]
     for k in (1, 3, 8):
         solved = sum(any(one["passed"] for one in made[:k]) for made in tries)
-        low, high = wilson(solved, cases, z=3.3)  # one failure in a thousand seeds, and the seeds are fixed
+        low, high = wilson_interval(solved, cases, z=3.3)  # one failure in a thousand seeds, and the seeds are fixed
         assert low <= 1 - (1 - chance) ** k <= high
 
 

@@ -21,9 +21,9 @@ from thalweg.eval.metrics import (
     matches,
     per_class,
     reliability_bins,
-    wilson_interval,
 )
 from thalweg.eval.report import Calibration, Mistake, Report, evaluation_report
+from thalweg.program.intervals import wilson_interval
 
 __all__ = [
     "Benchmark",

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.errors import DataError
-from thalweg.eval.metrics import expected_calibration_error, reliability_bins, wilson_interval
+from thalweg.eval.metrics import expected_calibration_error, reliability_bins
+from thalweg.program.intervals import wilson_interval
 
 
 def calibration_plot(

@@ -22,8 +22,8 @@ from thalweg.eval.metrics import (
     labels_of,
     matches,
     per_class,
-    wilson_interval,
 )
+from thalweg.program.intervals import wilson_interval
 
 
 @dataclass(frozen=True)

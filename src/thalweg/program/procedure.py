@@ -176,8 +176,13 @@ def derived(
         raise TypeNotSupported(f"`{old.name}` has an input {taken[0]!r} already.", "Choose another name.")
     known: dict[Any, Any] = function.__dict__.setdefault("_derived", {})  # shared by copies of the function
     inputs, again = tuple(one.name for one in old.inputs), function._prompter.again
-    key = (old.name, inputs, name, f"{output!r}", tuple(map(repr, more.items())), again)
-    found = known.get(key)
+    types = (output, *more.values())
+    key: Any = (old.name, inputs, name, types, tuple(more), again)
+    try:
+        found = known.get(key)
+    except TypeError:  # a type with an annotation that has no hash goes by what it prints as
+        key = (old.name, inputs, name, f"{types!r}", tuple(more), again)
+        found = known.get(key)
     if found is None:
         fields = (*old.inputs, *(Field(one, kind) for one, kind in more.items()))
         form = old.output if output is None else plan(output, name=f"{name or old.name}() ->")

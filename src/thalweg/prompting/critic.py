@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from thalweg.errors import TypeNotSupported, UnsupportedByBackend
 from thalweg.program import Learned
-from thalweg.program.budget import Spent
+from thalweg.program.budget import Budget, Spent
 from thalweg.program.journal import inside, scope_in_force
 from thalweg.program.procedure import derived
 from thalweg.program.score import Score, Verdict
@@ -187,6 +187,13 @@ def _with_answer(critic: Learned[..., Any], inputs: Mapping[str, Any], value: An
             "Give it inputs of the judged function by their names, and exactly one more: the answer.",
         )
     return {**{name: inputs[name] for name in names if name in inputs}, new[0]: value}
+
+
+def countable(budget: Budget) -> Budget:
+    """The budget of a loop, once it is clear that a resumed run spends it alike. Raises `ValueError`."""
+    if budget.seconds is not None:
+        raise ValueError("a budget in seconds would take another way when it is resumed; give calls or tokens")
+    return budget
 
 
 @dataclass

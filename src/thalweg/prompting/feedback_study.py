@@ -19,6 +19,7 @@ from typing import Any
 from thalweg.errors import DataError
 from thalweg.program import Learned
 from thalweg.program.budget import Budget
+from thalweg.program.intervals import wilson_interval
 from thalweg.program.session import using
 from thalweg.program.signature import row_inputs
 from thalweg.program.value import Value
@@ -217,7 +218,7 @@ def feedback_study(
             right = tuple(bool(w) and w[-1][2] for w in within)
             outcomes[mode, budget] = right
             used = [_used(run, w, budget) for run, w in zip(runs, within, strict=True)]
-            low, high = wilson(sum(right), len(rows))
+            low, high = wilson_interval(sum(right), len(rows))
             made.append(StudyRow(
                 mode, budget, sum(right), len(rows), sum(right) / len(rows), low, high,
                 sum(calls for calls, _ in used) / len(rows), sum(tokens for _, tokens in used) / len(rows),
@@ -251,14 +252,6 @@ def paired(ours: Sequence[bool], theirs: Sequence[bool]) -> Difference:
     p_better = min(1.0, sum(tail[wins:]))
     two_sided = min(1.0, 2 * sum(tail[max(wins, losses) :])) if either else 1.0
     return Difference(mean, low, high, wins, losses, p_better, two_sided)
-
-
-def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927)."""
-    share, square = successes / n, z * z
-    middle = (share + square / (2 * n)) / (1 + square / n)
-    half = z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))  # rounding aside, share is inside
 
 
 def _run(function: Learned[..., Any], rows: Sequence[Mapping[str, Any]], together: int) -> list[Any]:

@@ -20,7 +20,17 @@ from thalweg.program import Learned
 from thalweg.program.budget import Budget
 from thalweg.program.procedure import Solved
 from thalweg.program.types import jsonable
-from thalweg.prompting.critic import Critic, Critique, asks_model, checked, counted, describe, review, with_input
+from thalweg.prompting.critic import (
+    Critic,
+    Critique,
+    asks_model,
+    checked,
+    countable,
+    counted,
+    describe,
+    review,
+    with_input,
+)
 
 Feedback = Literal["none", "first", "all", "random"]
 HISTORY = "earlier_answers"  # the input that refining adds
@@ -67,8 +77,7 @@ class Refine:
             raise ValueError(f"temperature={self.temperature}; give a number from 0 upwards")
         if self.feedback == "random" and not hasattr(self.critic, "mislead"):
             raise ValueError('feedback="random" needs a critic with `mislead(inputs, value, random)`')
-        if self.budget.seconds is not None:
-            raise ValueError("a budget in seconds would take another way when it is resumed; give calls or tokens")
+        countable(self.budget)
 
     @property
     def name(self) -> str:

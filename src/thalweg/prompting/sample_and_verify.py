@@ -16,7 +16,7 @@ from typing import Any
 from thalweg.program import Learned
 from thalweg.program.budget import Budget
 from thalweg.program.procedure import Solved
-from thalweg.prompting.critic import Critic, Critique, asks_model, checked, counted, review
+from thalweg.prompting.critic import Critic, Critique, asks_model, checked, countable, counted, review
 from thalweg.prompting.refine import Try, seed_of, solved
 
 
@@ -48,8 +48,7 @@ class SampleAndVerify:
             raise ValueError(f"k={self.k}; give at least 1")
         if not self.temperature > 0:
             raise ValueError(f"temperature={self.temperature}; equal draws find nothing new, give a number above 0")
-        if self.budget.seconds is not None:
-            raise ValueError("a budget in seconds would take another way when it is resumed; give calls or tokens")
+        countable(self.budget)
 
     @property
     def name(self) -> str:

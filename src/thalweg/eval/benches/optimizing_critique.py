@@ -19,8 +19,9 @@ from typing import Any
 
 import thalweg as tw
 from thalweg.eval.benchmark import Benchmark, Figure
+from thalweg.program.intervals import wilson_interval
 from thalweg.prompting.critic import SelfCritique
-from thalweg.prompting.feedback_study import FeedbackStudy, feedback_study, wilson
+from thalweg.prompting.feedback_study import FeedbackStudy, feedback_study
 from thalweg.prompting.fitted import Fitted
 from thalweg.prompting.graph_colouring import (
     COLOURS,
@@ -132,7 +133,7 @@ def _law(study: FeedbackStudy, graphs: Sequence[Graph], budgets: Sequence[int]) 
     for k in budgets:
         expected = fmean(1 - math.comb(m - c, k) / math.comb(m, k) for c in right)
         row = study.row("top-k", k)
-        low, high = wilson(row.solved, row.n)
+        low, high = wilson_interval(row.solved, row.n)
         inside = "within" if low <= expected <= high else "outside"
         note = f"baseline: 1 - (1 - p)^k by {m} draws of other seeds a graph, {inside} {low:.2f} to {high:.2f}"
         yield Figure(NAME, f"top-k and its law, k = {k}", row.rate, expected, None, "share", row.n, note)
@@ -155,7 +156,7 @@ def _verifier(graphs: Sequence[Graph]) -> Iterator[Figure]:
             passed.setdefault(kind, []).append(found.passed)
             rank[truth].append(found.rank[1])
     for kind, told in passed.items():
-        low, high = wilson(sum(told), len(told))
+        low, high = wilson_interval(sum(told), len(told))
         wanted = 1.0 if kind == "correct" else None
         note = f"95 % interval {low:.2f} to {high:.2f}"
         yield Figure(

@@ -27,6 +27,7 @@ from thalweg.eval.benches.register_programs import drawn, evolve, fitness, mutat
 from thalweg.eval.benches.wordnet_fields import field_examples, kind
 from thalweg.eval.benchmark import Benchmark, Figure
 from thalweg.optimizing import Search, exact_match, optimize
+from thalweg.optimizing.comparison import compared
 from thalweg.optimizing.hashing import FunctionalCache
 from thalweg.program.spaces import Genome
 
@@ -280,8 +281,5 @@ def _scores(program: Any, rows: Sequence[Any]) -> list[float]:
 
 def _paired(a: Sequence[float], b: Sequence[float]) -> str:
     """The mean difference with its 95 % bootstrap interval."""
-    differences = np.subtract(a, b)
-    dice = np.random.default_rng(0)
-    means = dice.choice(differences, (2000, len(differences))).mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return f"difference {differences.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
+    found = compared(b, a).difference
+    return f"difference {found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"

@@ -20,8 +20,8 @@ from statistics import fmean
 import thalweg as tw
 from thalweg.eval.benches.school_problems import gsm8k, templated
 from thalweg.eval.benchmark import Benchmark, Figure
+from thalweg.program.intervals import wilson_interval
 from thalweg.prompting.distractors import Distracted, distracted
-from thalweg.prompting.feedback_study import wilson
 from thalweg.prompting.i3c import THRESHOLDS, Condition, IgnoreIrrelevant
 from thalweg.prompting.word_problem import split_problem
 
@@ -119,7 +119,7 @@ def _candidates(fit: Sequence[Scored], held: Sequence[Scored], source: str, what
         good, bad = [s for s, b in found if not b], [s for s, b in found if b]
         ranked.append(fmean((a < b) + 0.5 * (a == b) for a in bad for b in good))
     n, of = len(held), sum(len(row.conditions) for row in held)
-    low, high = wilson(round(recall[0] * n), n)
+    low, high = wilson_interval(round(recall[0] * n), n)
     yield Figure(NAME, f"{what}: distractors among the candidates", recall[0], recall[1], recall[0] / recall[1],
                  "share", n, f"{source}95 % interval {low:.2f} to {high:.2f}; baseline: word overlap")  # fmt: skip
     yield Figure(NAME, f"{what}: candidates that are distractors", precision[0], precision[1],
@@ -152,7 +152,7 @@ def _verdicts(held: Sequence[Scored], clean: Sequence[str], limit: float, number
     ]
     right = fmean((chance < 0.5) == bad for chance, bad in told)
     larger = max(fmean(bad for _, bad in told), fmean(not bad for _, bad in told))
-    low, high = wilson(round(right * len(told)), len(told))
+    low, high = wilson_interval(round(right * len(told)), len(told))
     yield Figure(NAME, "verdicts of the model that are right", right, larger, right / larger, "share", len(told),
                  f"95 % interval {low:.2f} to {high:.2f}; baseline: always the larger class")  # fmt: skip
     bad, good = [p for p, is_bad in told if is_bad], [p for p, is_bad in told if not is_bad]

@@ -21,11 +21,11 @@ from thalweg.errors import DataError, ModelNotFound
 from thalweg.eval.benches import wordnet
 from thalweg.eval.benches.samples import mails
 from thalweg.eval.benchmark import Benchmark, Figure, compare
-from thalweg.eval.metrics import wilson_interval
 from thalweg.eval.trajectory import vertex
 from thalweg.models import ScriptedModel
 from thalweg.program import semantic
 from thalweg.program.contract import contracted
+from thalweg.program.intervals import wilson_interval
 from thalweg.program.semantic import Sem
 
 NAME = "program.semantic"

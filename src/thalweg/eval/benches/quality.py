@@ -14,8 +14,8 @@ from typing import Literal
 import thalweg as tw
 from thalweg.eval.benches.samples import judge, mails
 from thalweg.eval.benchmark import Benchmark, Figure
-from thalweg.eval.metrics import wilson_interval
 from thalweg.models.request import Format
+from thalweg.program.intervals import wilson_interval
 from thalweg.program.session import current, model_in_force
 
 SPAM = "advertisement"
