@@ -22,7 +22,6 @@ from thalweg.program.table_run import TableRun
 
 
 def scripted(seconds: float = 0.0) -> Any:
-    import time
 
     from thalweg.models import ScriptedModel
 
@@ -176,10 +175,25 @@ def test_an_error_of_the_model_on_the_worker_ends_the_run_and_keeps_its_words(
 
 
 def test_an_interruption_keeps_rows_and_the_same_run_goes_on(program: Any, table: Path, tmp_path: Path) -> None:
+    noticed = threading.Event()
+
+    def notice(number: int, frame: Any) -> None:
+        noticed.set()
+        raise KeyboardInterrupt
+
     def watch(progress: Any) -> None:
         if progress.done == 10:
-            threading.Thread(target=lambda: (time.sleep(0.01), os.kill(os.getpid(), signal.SIGINT))).start()
+            os.kill(os.getpid(), signal.SIGINT)
+            assert noticed.wait(60)  # no further row is done before the driver knows
 
+    before = signal.signal(signal.SIGINT, notice)
+    try:
+        _interrupted(program, table, tmp_path, watch)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupted(program: Any, table: Path, tmp_path: Path, watch: Any) -> None:
     with tw.using(model=scripted(), concurrency=2):
         first = on_ray(program, table, tmp_path / "out.csv", slow).run(watch=watch)
         assert not first.finished and not (tmp_path / "out.csv").exists()
