@@ -201,6 +201,23 @@ def test_derived_questions_show_what_they_are_made_with() -> None:
         derived(mood, more={"text": str})
 
 
+def test_derived_questions_are_known_by_their_types_and_the_order_of_literals() -> None:
+    def made(first: str) -> type:
+        @dataclass
+        class Found:
+            __annotations__ = {first: bool}
+
+        return Found
+
+    one, other = made("yes"), made("no")
+    assert f"{one!r}" == f"{other!r}"
+    fields = [derived(mood, "found", output=kind).signature.output.json_schema["properties"] for kind in (one, other)]
+    assert [list(each) for each in fields] == [["yes"], ["no"]]
+    orders = [derived(mood, "kind", output=kind).signature.output.values() for kind in (Mood, Literal["sad", "glad"])]
+    assert orders[0] is not None and orders[1] is not None
+    assert list(orders[0]) == ["glad", "sad"] and list(orders[1]) == ["sad", "glad"]
+
+
 def test_a_derived_question_is_worked_out_once_for_a_function() -> None:
     @tw.learned(strategy=Reasoned())
     def feeling(text: str) -> Mood:

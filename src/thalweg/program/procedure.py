@@ -176,11 +176,12 @@ def derived(
         raise TypeNotSupported(f"`{old.name}` has an input {taken[0]!r} already.", "Choose another name.")
     known: dict[Any, Any] = function.__dict__.setdefault("_derived", {})  # shared by copies of the function
     inputs, again = tuple(one.name for one in old.inputs), function._prompter.again
+    # Types that print alike may differ, and literals in another order are equal: both must agree.
     types = (output, *more.values())
-    key: Any = (old.name, inputs, name, types, tuple(more), again)
+    key: Any = (old.name, inputs, name, types, f"{types!r}", tuple(more), again)
     try:
         found = known.get(key)
-    except TypeError:  # a type with an annotation that has no hash goes by what it prints as
+    except TypeError:  # an annotation without a hash
         key = (old.name, inputs, name, f"{types!r}", tuple(more), again)
         found = known.get(key)
     if found is None:
